@@ -1,0 +1,1 @@
+"""Units, ids, clocks, errors and the other words every layer uses; knows nothing of any domain."""

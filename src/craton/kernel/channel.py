@@ -1,0 +1,130 @@
+"""Messages between Craton's own processes, over a Unix socket.
+
+A frame is four bytes of length (big-endian) and a MessagePack array of messages. All messages sent
+in one turn of the event loop leave as one frame, so that a busy worker makes one system call and
+its peer wakes once. Each end names the union of message types it reads; what doesn't decode closes
+the channel, since both ends are ours and of one version.
+"""
+
+import asyncio
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+Incoming = TypeVar("Incoming")
+
+FRAME_BYTES_MAX = 64 * 1024 * 1024
+_LENGTH = struct.Struct(">I")
+
+
+class Channel(asyncio.Protocol, Generic[Incoming]):
+    """One end of a connection between two processes.
+
+    `on_messages(channel, messages)` is called once for each frame, in order; `on_closed(channel)`
+    once, when the connection is gone. `send` never blocks; `drain` waits while the peer is slow.
+    """
+
+    def __init__(
+        self,
+        reads: Any,  # noqa: ANN401 - a type expression: a struct or a union of tagged structs
+        *,
+        on_messages: Callable[["Channel[Incoming]", Sequence[Incoming]], None],
+        on_opened: Callable[["Channel[Incoming]"], None] | None = None,
+        on_closed: Callable[["Channel[Incoming]"], None] | None = None,
+    ) -> None:
+        self._decoder = msgspec.msgpack.Decoder(list[reads])
+        self._encoder = msgspec.msgpack.Encoder()
+        self._on_messages = on_messages
+        self._on_opened = on_opened
+        self._on_closed = on_closed
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._received = bytearray()
+        self._outgoing: list[Any] = []
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.error: Exception | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can still be sent."""
+        return self._transport is not None
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Queue a message; it leaves at the end of this turn of the loop."""
+        if self._transport is None:
+            return
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(message)
+
+    async def drain(self) -> None:
+        """Wait until the peer has taken most of what was sent."""
+        await self._writable.wait()
+
+    def close(self) -> None:
+        """Send what is queued and close."""
+        if self._transport is not None:
+            self._flush()
+            self._transport.close()
+
+    def _flush(self) -> None:
+        if self._outgoing and self._transport is not None:
+            body = self._encoder.encode(self._outgoing)
+            self._outgoing = []
+            assert len(body) <= FRAME_BYTES_MAX, "a frame between our own processes is too large"
+            self._transport.write(_LENGTH.pack(len(body)) + body)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asyncio: the socket is connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._on_opened is not None:
+            self._on_opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Asyncio: bytes came; hand on every whole frame."""
+        received = self._received
+        received += data
+        start = 0
+        while len(received) - start >= 4:
+            (length,) = _LENGTH.unpack_from(received, start)
+            if length > FRAME_BYTES_MAX:
+                self._fail(ValueError(f"frame of {length} bytes is over {FRAME_BYTES_MAX}"))
+                return
+            if len(received) - start - 4 < length:
+                break
+            frame = bytes(received[start + 4 : start + 4 + length])
+            start += 4 + length
+            try:
+                messages = self._decoder.decode(frame)
+            except msgspec.MsgspecError as error:
+                self._fail(error)
+                return
+            self._on_messages(self, messages)
+        if start:
+            del received[:start]
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Asyncio: the connection is gone."""
+        self._transport = None
+        self._outgoing = []
+        self._writable.set()
+        self.error = self.error or exc
+        if self._on_closed is not None:
+            self._on_closed(self)
+
+    def pause_writing(self) -> None:
+        """Asyncio: the peer is slow."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """Asyncio: the peer caught up."""
+        self._writable.set()

@@ -1,0 +1,36 @@
+"""Money and counts are integers; this is where they meet text.
+
+Money is nano-units of a currency: 1 USD is 1_000_000_000. A price is nano-units for a million of
+what a meter counts, so that a price below a nano-unit a token is still exact.
+"""
+
+from decimal import Decimal
+from typing import NewType
+
+Nanos = NewType("Nanos", int)
+
+NANOS_PER_UNIT = 1_000_000_000
+PRICE_QUANTITY = 1_000_000
+
+
+def cost(quantity: int, price_nanos_per_million: int) -> Nanos:
+    """What `quantity` costs at a price, rounded half to even to a whole nano-unit."""
+    whole, rest = divmod(quantity * price_nanos_per_million, PRICE_QUANTITY)
+    half = PRICE_QUANTITY // 2
+    return Nanos(whole + (1 if rest > half or (rest == half and whole & 1) else 0))
+
+
+def nanos(text: str) -> Nanos:
+    """Read a decimal amount of currency, such as `0.35`; refuses what a nano-unit can't hold."""
+    value = Decimal(text) * NANOS_PER_UNIT
+    if value != value.to_integral_value():
+        raise ValueError(f"{text} has more than nine decimals")
+    return Nanos(int(value))
+
+
+def money(amount: int, currency: str = "USD") -> str:
+    """Print nano-units exactly: `0.00001234 USD`, without trailing zeros past the cents."""
+    sign = "-" if amount < 0 else ""
+    whole, rest = divmod(abs(amount), NANOS_PER_UNIT)
+    decimals = f"{rest:09d}".rstrip("0").ljust(2, "0")
+    return f"{sign}{whole}.{decimals} {currency}"

@@ -1,0 +1,1 @@
+"""Labs, model cards, engines, replicas and the router between them."""

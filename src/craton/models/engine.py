@@ -1,0 +1,70 @@
+"""The seam every engine fits.
+
+An engine has one method that matters: it takes a request and yields events. Counting tokens and
+embedding are optional abilities with protocols of their own.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol, runtime_checkable
+
+from craton.messages import Event, Request
+
+
+class Stop:
+    """Asks a running generation to end early, as when the client is gone.
+
+    After `request()` the engine ends its stream soon, in good order: the open block is closed,
+    then `MessageStop` and `Metadata` tell what was generated until then, so that it can be billed.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    def request(self) -> None:
+        """Ask once; asking again does nothing."""
+        if not self.requested:
+            self.requested = True
+            for callback in self._callbacks:
+                callback()
+
+    def on_request(self, callback: Callable[[], None]) -> None:
+        """Call back when asked; at once if that was before."""
+        if self.requested:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+
+class Engine(Protocol):
+    """Turns a request into a stream of events.
+
+    Raises `Unsupported` or another `BadRequest` before the first event for what it can't serve;
+    `EngineNotReady`, `EngineFailed` or `EngineTimeout` for its own trouble, at any point.
+    """
+
+    def generate(self, request: Request, *, request_id: str, stop: Stop) -> AsyncIterator[Event]:
+        """Yield the answer's events in the order that `messages.events` sets."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and processes."""
+        ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """An engine that can say how many tokens a request's prompt has, before it runs."""
+
+    async def count(self, request: Request) -> int:
+        """Prompt tokens of the request, template included."""
+        ...
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """An engine that turns texts into vectors."""
+
+    async def embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
+        """One vector a text, and the tokens used."""
+        ...
