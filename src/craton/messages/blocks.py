@@ -21,6 +21,8 @@ class Role(StrEnum):
 
     USER = "user"
     ASSISTANT = "assistant"
+    SYSTEM = "system"
+    """An instruction that comes in the middle of a conversation."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -204,6 +206,26 @@ class Refusal(Part, frozen=True, tag="refusal"):
     text: str
 
 
+class ToolReference(Part, frozen=True):
+    """A tool that a conversation names without defining it; `server` is where it lives."""
+
+    kind: str | None = None
+    name: str | None = None
+    server: str | None = None
+
+
+class ToolAddition(Part, frozen=True, tag="tool_addition"):
+    """From here on the model may call this tool too."""
+
+    tool: ToolReference
+
+
+class ToolRemoval(Part, frozen=True, tag="tool_removal"):
+    """From here on the model may no longer call this tool."""
+
+    tool: ToolReference
+
+
 class Opaque(Part, frozen=True, tag="opaque"):
     """A block this model has no place for, as it came on one wire: only that wire carries it on."""
 
@@ -226,6 +248,8 @@ Block = (
     | Reasoning
     | CitedText
     | Refusal
+    | ToolAddition
+    | ToolRemoval
     | Opaque
 )
 SystemBlock = Text | GuardContent | CachePoint | Opaque

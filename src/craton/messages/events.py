@@ -142,6 +142,10 @@ class Metadata(Part, frozen=True, tag="metadata"):
     latency_ms: int = 0
     chip_us: int = 0
     service_tier: str | None = None
+    latency: str | None = None
+    """Converse's `performanceConfig.latency` as it was served: standard or optimized."""
+    trace: Any = None
+    """Converse's `trace`: what a guardrail or a prompt router reports of itself, as a document."""
 
 
 Delta = (
