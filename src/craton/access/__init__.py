@@ -1,0 +1,1 @@
+"""Accounts, projects, principals and their credentials; knows no models and no chips."""

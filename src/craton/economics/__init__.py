@@ -1,0 +1,1 @@
+"""Meters, prices and the double-entry ledger; knows accounts and quantities, never models."""

@@ -1,0 +1,1 @@
+"""The database, documents, and the pipeline through which every write goes; knows no domain."""

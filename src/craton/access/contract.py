@@ -1,0 +1,48 @@
+"""What a worker may ask about accounts and keys; free of any database library."""
+
+import msgspec
+
+from craton.access.records import AccountId, KeyId, ProjectId, Role
+
+
+class CreateAccount(msgspec.Struct, frozen=True):
+    """Make an account."""
+
+    name: str
+
+
+class CreateProject(msgspec.Struct, frozen=True):
+    """Make a project in an account (its id or name)."""
+
+    account: str
+    name: str
+
+
+class CreateKey(msgspec.Struct, frozen=True):
+    """Make an access key and an API key for a project of an account."""
+
+    account: str
+    name: str
+    project: str = "default"
+    role: Role = Role.MEMBER
+
+
+class NewKey(msgspec.Struct, frozen=True):
+    """The one time the secrets are told."""
+
+    account: AccountId
+    account_name: str
+    project: ProjectId
+    name: str
+    role: Role
+    access_key_id: KeyId
+    secret_access_key: str
+    api_key_id: KeyId
+    api_key: str
+
+
+class RevokeKey(msgspec.Struct, frozen=True):
+    """Revoke a key; `account` limits it to that account's keys."""
+
+    id: str
+    account: str | None = None

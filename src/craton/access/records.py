@@ -1,0 +1,93 @@
+"""Accounts, projects and keys, as they are kept.
+
+An API key is kept only as the SHA-256 of its text: it has 256 bits of randomness, so a plain hash
+is enough. The secret of an access key is needed to check a signature, so it is kept encrypted
+(`vault.py`) and shown once, when it is made.
+"""
+
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+from craton.store.kind import Kind
+
+AccountId = NewType("AccountId", str)
+ProjectId = NewType("ProjectId", str)
+KeyId = NewType("KeyId", str)
+
+
+class Role(StrEnum):
+    """What a key may do beyond using models: an operator's key administers this Craton."""
+
+    OPERATOR = "operator"
+    MEMBER = "member"
+
+
+class KeyState(StrEnum):
+    """Whether a key is honoured."""
+
+    ACTIVE = "active"
+    REVOKED = "revoked"
+
+
+KEY_TRANSITIONS = {KeyState.ACTIVE: {KeyState.REVOKED}, KeyState.REVOKED: set[KeyState]()}
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Who pays. The id is twelve digits, since it stands in ARNs."""
+
+    id: AccountId
+    name: str
+    created_ms: int
+
+
+class Project(msgspec.Struct, frozen=True):
+    """A part of an account, to which use is attributed."""
+
+    id: ProjectId
+    account: AccountId
+    name: str
+    created_ms: int
+
+
+class AccessKey(msgspec.Struct, frozen=True):
+    """A SigV4 key pair. `secret` is encrypted in the store and clear in a worker's snapshot."""
+
+    id: KeyId
+    name: str
+    account: AccountId
+    project: ProjectId
+    role: Role
+    secret: bytes
+    created_ms: int
+    state: KeyState = KeyState.ACTIVE
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """A bearer key. `digest` is the SHA-256 of its text; `hint` its last four characters."""
+
+    id: KeyId
+    name: str
+    account: AccountId
+    project: ProjectId
+    role: Role
+    digest: bytes
+    hint: str
+    created_ms: int
+    state: KeyState = KeyState.ACTIVE
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who makes a request, as its credential says."""
+
+    account: AccountId
+    project: ProjectId
+    key: KeyId
+    role: Role
+
+
+ACCOUNTS = Kind("account", "account", Account)
+PROJECTS = Kind("project", "project", Project)
+ACCESS_KEYS = Kind("access_key", "access key", AccessKey)
+API_KEYS = Kind("api_key", "API key", ApiKey)

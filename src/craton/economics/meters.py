@@ -1,0 +1,37 @@
+"""What is counted, and the record of one request's counts."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Meter(StrEnum):
+    """What can be counted, and priced. The unit is in the name."""
+
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    CACHE_READ_TOKENS = "cache_read_tokens"
+    CACHE_WRITE_TOKENS = "cache_write_tokens"
+    CHIP_US = "chip_us"
+    """The request's share of its replica's busy time, in microseconds. Recorded, rarely priced."""
+
+
+class Outcome(StrEnum):
+    """How the request ended, as its record says."""
+
+    COMPLETE = "complete"
+    CLIENT_GONE = "client_gone"
+
+
+class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
+    """What one request used, where, and for whom. `request_id` is unique: posting twice is once."""
+
+    request_id: str
+    account: str
+    project: str
+    principal: str
+    resource: str
+    replica: str
+    outcome: Outcome
+    at_ms: int
+    quantities: dict[str, int]

@@ -1,0 +1,147 @@
+"""The price book: dated data files, keyed by resource and meter.
+
+A file states its currency, the day it takes effect, and where its figures come from. The newest
+file in effect that prices a resource wins for that resource. A price is nano-units of currency a
+million counted, so `0.02` USD a million tokens is 20,000,000.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from craton.economics.meters import Meter
+from craton.kernel.errors import BadRequest
+from craton.kernel.units import Nanos, cost, nanos
+
+ANY_RESOURCE = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """The prices of one resource from one day on; nano-units a million of each meter."""
+
+    resource: str
+    effective: date
+    currency: str
+    prices: Mapping[Meter, int]
+    source: str
+    payee: str | None = None
+    """The lab that is paid a share, if any."""
+    share_permille: int = 0
+    """The payee's share of the price, in thousandths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """What a record costs, and who is paid."""
+
+    amount: Nanos
+    currency: str
+    payee: str | None
+    payee_amount: Nanos
+
+
+class PriceBook:
+    """Finds the tariff of a resource on a day and rates quantities with it."""
+
+    def __init__(self, tariffs: Iterable[Tariff]) -> None:
+        self._by_resource: dict[str, list[Tariff]] = {}
+        for tariff in sorted(tariffs, key=lambda t: t.effective, reverse=True):
+            self._by_resource.setdefault(tariff.resource, []).append(tariff)
+        self._today: tuple[int, dict[str, Tariff]] = (-1, {})
+
+    def tariff(self, resource: str, at_ms: int) -> Tariff | None:
+        """The tariff in effect, or None: then the resource is free, and its record says so."""
+        day = at_ms // 86_400_000
+        if self._today[0] != day:
+            self._today = (day, {})
+        known = self._today[1]
+        if resource not in known:
+            found = self._find(resource, at_ms)
+            if found is None:
+                return None
+            known[resource] = found
+        return known[resource]
+
+    def _find(self, resource: str, at_ms: int) -> Tariff | None:
+        today = datetime.fromtimestamp(at_ms / 1000, UTC).date()
+        for name in (resource, ANY_RESOURCE):
+            for tariff in self._by_resource.get(name, ()):
+                if tariff.effective <= today:
+                    return tariff
+        return None
+
+    def rate(self, resource: str, quantities: Mapping[str, int], at_ms: int) -> Rated:
+        """What the quantities cost. Each meter is rounded for itself, then summed."""
+        tariff = self.tariff(resource, at_ms)
+        if tariff is None:
+            return Rated(Nanos(0), "USD", None, Nanos(0))
+        amount = 0
+        for meter, price in tariff.prices.items():
+            quantity = quantities.get(meter)
+            if quantity:
+                amount += cost(quantity, price)
+        share = cost(amount, tariff.share_permille * 1000) if tariff.payee else 0
+        return Rated(Nanos(amount), tariff.currency, tariff.payee, Nanos(share))
+
+
+def load_prices(folders: Iterable[Path]) -> PriceBook:
+    """Read every price file of the folders; refuses a file whole if any entry is wrong."""
+    tariffs: list[Tariff] = []
+    for folder in folders:
+        for path in sorted(folder.glob("*.toml")):
+            tariffs += read_price_file(path.name, path.read_text(encoding="utf-8"))
+    return PriceBook(tariffs)
+
+
+def read_price_file(name: str, text: str) -> list[Tariff]:
+    """The tariffs of one file; BadRequest names the file and the entry."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadRequest(f"Price file {name} is not TOML: {error}.") from None
+    effective = data.get("effective")
+    currency, source = data.get("currency"), data.get("source")
+    if not isinstance(effective, date) or not isinstance(currency, str):
+        raise BadRequest(f"Price file {name} needs `effective` (a date) and `currency` (a string).")
+    if not isinstance(source, str):
+        raise BadRequest(f"Price file {name} needs `source`: where its figures come from.")
+    return [_tariff(name, entry, effective, currency, source) for entry in data.get("price", [])]
+
+
+def _tariff(
+    name: str, entry: dict[str, object], effective: date, currency: str, source: str
+) -> Tariff:
+    resource = entry.get("resource")
+    if not isinstance(resource, str):
+        raise BadRequest(f"Price file {name}: an entry has no `resource`.")
+    prices: dict[Meter, int] = {}
+    per_million = entry.get("per_million")
+    if not isinstance(per_million, dict):
+        raise BadRequest(f"Price file {name}: {resource} has no table `per_million`.")
+    for meter, price in per_million.items():  # pyright: ignore[reportUnknownVariableType] - TOML
+        if meter not in set(Meter):
+            raise BadRequest(
+                f"Price file {name}: {resource} prices {meter!r}; meters are {list(Meter)}."
+            )
+        try:
+            prices[Meter(str(meter))] = nanos(str(price))  # pyright: ignore[reportUnknownArgumentType] - TOML
+        except (ValueError, ArithmeticError):
+            raise BadRequest(
+                f"Price file {name}: {resource} {meter} is {price!r}; "
+                "write a decimal as a string, such as '0.02'."
+            ) from None
+    payee, share = entry.get("payee"), entry.get("share_permille", 0)
+    if not isinstance(share, int) or not 0 <= share <= 1000:
+        raise BadRequest(f"Price file {name}: {resource} share_permille must be 0 to 1000.")
+    return Tariff(
+        resource=resource,
+        effective=effective,
+        currency=currency,
+        prices=prices,
+        source=source,
+        payee=str(payee) if payee is not None else None,
+        share_permille=share,
+    )

@@ -1,0 +1,164 @@
+"""What the ledger says: usage, balances, and whether it is whole. Reads only."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, literal, select
+from sqlalchemy.sql import bindparam
+
+from craton.economics.contract import (
+    Balance,
+    Balances,
+    BalancesQuery,
+    Summary,
+    SummaryLine,
+    SummaryQuery,
+    UsageLine,
+    UsagePage,
+    UsageQuery,
+    Verdict,
+    VerifyQuery,
+)
+from craton.economics.tables import POSTINGS, USAGE
+from craton.store.database import Connection, Statement
+
+PAGE_MAX = 1000
+
+_AMOUNT = (
+    select(func.coalesce(func.sum(POSTINGS.c.amount), 0))
+    .where(POSTINGS.c.transaction_id == USAGE.c.request_id)
+    .where(POSTINGS.c.line == 0)
+    .scalar_subquery()
+)
+_CURRENCY = (
+    select(func.coalesce(func.max(POSTINGS.c.currency), "USD"))
+    .where(POSTINGS.c.transaction_id == USAGE.c.request_id)
+    .scalar_subquery()
+)
+_USAGE = Statement(
+    select(*USAGE.columns, _AMOUNT, _CURRENCY)
+    .where(
+        (bindparam("everyone") == literal(1)) | (USAGE.c.account == bindparam("account")),
+        USAGE.c.request_id < bindparam("before"),
+    )
+    .order_by(USAGE.c.request_id.desc())
+    .limit(bindparam("count"))
+)
+_SINCE = Statement(
+    select(USAGE.c.account, USAGE.c.resource, USAGE.c.quantities, _AMOUNT, _CURRENCY).where(
+        (bindparam("everyone") == literal(1)) | (USAGE.c.account == bindparam("account")),
+        USAGE.c.at_ms >= bindparam("since"),
+    )
+)
+_BALANCES = Statement(
+    select(
+        POSTINGS.c.ledger_account,
+        POSTINGS.c.currency,
+        func.sum(POSTINGS.c.amount),
+        func.count(),
+    )
+    .where(POSTINGS.c.ledger_account >= bindparam("low"))
+    .where(POSTINGS.c.ledger_account < bindparam("high"))
+    .group_by(POSTINGS.c.ledger_account, POSTINGS.c.currency)
+    .order_by(POSTINGS.c.ledger_account)
+)
+_UNBALANCED = Statement(
+    select(POSTINGS.c.transaction_id, POSTINGS.c.currency, func.sum(POSTINGS.c.amount))
+    .group_by(POSTINGS.c.transaction_id, POSTINGS.c.currency)
+    .having(func.sum(POSTINGS.c.amount) != 0)
+    .limit(100)
+)
+_ORPHANS = Statement(
+    select(POSTINGS.c.transaction_id)
+    .where(POSTINGS.c.transaction_id.not_in(select(USAGE.c.request_id)))
+    .distinct()
+    .limit(100)
+)
+_TOTALS = Statement(
+    select(
+        select(func.count()).select_from(USAGE).scalar_subquery(),
+        select(func.count(POSTINGS.c.transaction_id.distinct())).scalar_subquery(),
+        select(func.count()).select_from(POSTINGS).scalar_subquery(),
+        select(func.coalesce(func.sum(POSTINGS.c.amount), 0)).scalar_subquery(),
+    )
+)
+_LAST = "g"  # after every hexadecimal digit
+
+
+def usage(connection: Connection, query: UsageQuery) -> UsagePage:
+    """A page of usage records with their costs."""
+    limit = max(1, min(query.limit, PAGE_MAX))
+    rows = connection.execute(
+        _USAGE.sql,
+        _USAGE.parameters(
+            everyone=int(query.account is None),
+            account=query.account,
+            before=query.before or _LAST,
+            count=limit + 1,
+        ),
+    ).fetchall()
+    records = [_line(row) for row in rows[:limit]]
+    return UsagePage(records, records[-1].request_id if len(rows) > limit else None)
+
+
+def _line(row: tuple[Any, ...]) -> UsageLine:
+    request_id, at_ms, account, project, principal, resource, replica, outcome = row[:8]
+    return UsageLine(
+        request_id=request_id,
+        at_ms=at_ms,
+        account=account,
+        project=project,
+        principal=principal,
+        resource=resource,
+        replica=replica,
+        outcome=outcome,
+        quantities=msgspec.json.decode(row[8], type=dict[str, int]),
+        amount_nanos=row[9],
+        currency=row[10],
+    )
+
+
+def summary(connection: Connection, query: SummaryQuery) -> Summary:
+    """Totals by account and resource: sums over records and postings, never a counter."""
+    parameters = _SINCE.parameters(
+        everyone=int(query.account is None), account=query.account, since=query.since_ms
+    )
+    totals: dict[tuple[str, str, str], tuple[int, dict[str, int], int]] = {}
+    cursor = connection.execute(_SINCE.sql, parameters)
+    while row := cursor.fetchone():
+        account, resource, quantities, amount, currency = row
+        requests, sums, total = totals.get((account, resource, currency), (0, {}, 0))
+        for meter, quantity in msgspec.json.decode(quantities, type=dict[str, int]).items():
+            sums[meter] = sums.get(meter, 0) + quantity
+        totals[account, resource, currency] = (requests + 1, sums, total + amount)
+    return Summary(
+        [
+            SummaryLine(account, resource, requests, sums, total, currency)
+            for (account, resource, currency), (requests, sums, total) in sorted(totals.items())
+        ]
+    )
+
+
+def balances(connection: Connection, query: BalancesQuery) -> Balances:
+    """The balance of each ledger account under a prefix."""
+    rows = connection.execute(
+        _BALANCES.sql,
+        _BALANCES.parameters(low=query.prefix, high=query.prefix + "\U0010ffff"),
+    ).fetchall()
+    return Balances([Balance(*row) for row in rows])
+
+
+def verify(connection: Connection, _: VerifyQuery) -> Verdict:
+    """Check that every transaction sums to zero and belongs to a record."""
+    totals = connection.execute(_TOTALS.sql, _TOTALS.parameters()).fetchone()
+    assert totals is not None
+    faults = [
+        f"transaction {row[0]} is off by {row[2]} nano-{row[1]}"
+        for row in connection.execute(_UNBALANCED.sql, _UNBALANCED.parameters()).fetchall()
+    ]
+    faults += [
+        f"transaction {row[0]} has postings and no usage record"
+        for row in connection.execute(_ORPHANS.sql, _ORPHANS.parameters()).fetchall()
+    ]
+    records, transactions, postings, total = totals
+    return Verdict(records, transactions, postings, total, faults)

@@ -1,0 +1,37 @@
+"""Usage and postings: the rows that are counted and summed."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
+
+from craton.store.database import METADATA
+
+USAGE = Table(
+    "usage",
+    METADATA,
+    Column("request_id", String(36), primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("account", String(32), nullable=False),
+    Column("project", String(64), nullable=False),
+    Column("principal", String(64), nullable=False),
+    Column("resource", String(256), nullable=False),
+    Column("replica", String(128), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("quantities", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""One row a request, made once: the primary key is what deduplicates a post sent again."""
+
+POSTINGS = Table(
+    "postings",
+    METADATA,
+    Column("transaction_id", String(36), primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("ledger_account", String(300), nullable=False),
+    Column("currency", String(8), nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Index("postings_by_account", "ledger_account", "transaction_id"),
+    sqlite_with_rowid=False,
+)
+"""Double entry: the lines of a transaction sum to zero. A usage record is its own transaction.
+
+Signs: what an account owes is positive on `customer/…`; `revenue/…` and `payable/…` are negative.
+"""

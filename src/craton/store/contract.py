@@ -1,0 +1,84 @@
+"""Every message between the state process and the processes that use it.
+
+    user                          state
+    Hello            ───────────►
+                     ◄───────────  Changed … (the whole snapshot), Synced{version}
+    Call{seq, name}  ───────────►
+                     ◄───────────  Returned{seq} or Refused{seq}
+                     ◄───────────  Changed{version} (after a commit that touched published kinds)
+    Beat{version}    ───────────►  (every BEAT_S: I live, and hold the snapshot of this version)
+                     ◄───────────  Beaten{sent_ns} (a worker's lease runs LEASE_S from `sent_ns`)
+
+A revocation is acknowledged once every live worker has said that it holds that version, or that
+worker's lease has run out, whichever comes first.
+"""
+
+import msgspec
+
+from craton.kernel.errors import Fault
+from craton.store.kind import Change
+
+BEAT_S = 0.2
+LEASE_S = 1.0
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """A user of the state process introduces itself. Only gateway workers hold leases."""
+
+    process: str
+    leased: bool
+
+
+class Call(msgspec.Struct, frozen=True, tag="call"):
+    """Run a command; `body` is the MessagePack of the command's own struct."""
+
+    seq: int
+    name: str
+    body: bytes
+
+
+class Beat(msgspec.Struct, frozen=True, tag="beat"):
+    """A sign of life, with the snapshot version the worker holds and its counters."""
+
+    version: int
+    sent_ns: int
+    metrics: bytes = b""
+
+
+class Returned(msgspec.Struct, frozen=True, tag="returned"):
+    """A command was done, and is durable if it wrote."""
+
+    seq: int
+    body: bytes
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """A command was refused and changed nothing."""
+
+    seq: int
+    fault: Fault
+    message: str
+    code: str | None = None
+
+
+class Changed(msgspec.Struct, frozen=True, tag="changed"):
+    """Documents of published kinds changed."""
+
+    version: int
+    changes: list[Change]
+
+
+class Synced(msgspec.Struct, frozen=True, tag="synced"):
+    """The snapshot is whole as of this version."""
+
+    version: int
+
+
+class Beaten(msgspec.Struct, frozen=True, tag="beaten"):
+    """The lease is renewed, counted from when its beat was sent."""
+
+    sent_ns: int
+
+
+ToState = Hello | Call | Beat
+FromState = Returned | Refused | Changed | Synced | Beaten

@@ -1,0 +1,319 @@
+"""The one place where writes happen: groups of commands, one transaction, then the replies.
+
+Commands that arrive while a commit runs wait in the socket and form the next group, so the group
+grows with the load and a lone command waits for nobody. Four kinds of command:
+
+- *memory* commands touch only memory (holds) and are answered at once;
+- *batched* commands are the hot path (posts): all of a group run together and can't be refused
+  once they write;
+- *single* commands may be refused; each runs in its own savepoint;
+- *queries* read, in a thread with a read-only connection, and never wait for writers.
+
+No reply to a writing command leaves before its commit returned. If the commit fails, every command
+of the group is refused with `Unavailable` and nothing of it is kept.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from craton.kernel.channel import Channel
+from craton.kernel.clock import Clock
+from craton.kernel.errors import CratonError, Fault
+from craton.kernel.log import Log
+from craton.store.contract import (
+    LEASE_S,
+    Beat,
+    Beaten,
+    Call,
+    Changed,
+    FromState,
+    Hello,
+    Refused,
+    Returned,
+    Synced,
+    ToState,
+)
+from craton.store.database import Connection, rollback, savepoint
+from craton.store.documents import Transaction, everything
+from craton.store.kind import Change
+
+GROUP_MAX = 2048
+SNAPSHOT_CHANGES_MAX = 2000
+
+Publish = Callable[[Change], Change]
+
+
+class Session:
+    """One connected user of the state process."""
+
+    def __init__(self, channel: Channel[ToState]) -> None:
+        self.channel = channel
+        self.process = "?"
+        self.leased = False
+        self.version = 0
+        self.beaten_ns = 0
+        self.metrics = b""
+
+
+MemoryCommand = Callable[[Session, Any], msgspec.Struct]
+BatchedCommand = Callable[[Transaction, Sequence[Any]], Sequence[msgspec.Struct]]
+SingleCommand = Callable[[Transaction, Any], msgspec.Struct]
+Query = Callable[[Connection, Any], msgspec.Struct]
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Every command of the state process, by name; filled by bootstrap."""
+
+    memory: dict[str, tuple[Any, MemoryCommand]]
+    batched: dict[str, tuple[Any, BatchedCommand]]
+    single: dict[str, tuple[Any, SingleCommand]]
+    queries: dict[str, tuple[Any, Query]]
+    on_closed: Callable[[Session], None]
+    published: dict[str, Publish]
+    """Kinds whose documents workers hold, with what a worker is told instead of the stored body."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A reply that leaves once the workers hold a version."""
+
+    version: int
+    session: Session
+    reply: Returned
+    since_ns: int
+
+
+class Pipeline:
+    """Serves the contract over channels and owns the writing connection."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        reader: Connection,
+        commands: Commands,
+        *,
+        clock: Clock,
+        log: Log,
+    ) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._commands = commands
+        self._clock = clock
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._sessions: set[Session] = set()
+        self._by_channel: dict[Channel[ToState], Session] = {}
+        self._pending: list[tuple[Session, Call]] = []
+        self._waiting: list[_Waiting] = []
+        self._version = 1
+        self._queries = asyncio.Semaphore(4)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decoders = {
+            name: msgspec.msgpack.Decoder(entry[0])
+            for table in (commands.memory, commands.batched, commands.single, commands.queries)
+            for name, entry in table.items()
+        }
+        self.commits = 0
+        self.committed = 0
+
+    def channel(self) -> Channel[ToState]:
+        """A protocol for one accepted connection."""
+        return Channel[ToState](
+            ToState, on_messages=self._received, on_opened=self._opened, on_closed=self._closed
+        )
+
+    @property
+    def sessions(self) -> Iterable[Session]:
+        """Everyone connected."""
+        return self._sessions
+
+    def _opened(self, channel: Channel[ToState]) -> None:
+        session = Session(channel)
+        session.beaten_ns = self._clock.monotonic_ns()
+        self._by_channel[channel] = session
+        self._sessions.add(session)
+
+    def _closed(self, channel: Channel[ToState]) -> None:
+        session = self._by_channel.pop(channel)
+        self._sessions.discard(session)
+        self._commands.on_closed(session)
+        self.release_waiting()
+
+    def _received(self, channel: Channel[ToState], messages: Sequence[ToState]) -> None:
+        session = self._by_channel[channel]
+        for message in messages:
+            if isinstance(message, Call):
+                self._take(session, message)
+            elif isinstance(message, Beat):
+                self._beat(session, message)
+            else:
+                self._greet(session, message)
+
+    def _take(self, session: Session, call: Call) -> None:
+        name = call.name
+        if name in self._commands.memory:
+            self._answer_from_memory(session, call)
+        elif name in self._commands.queries:
+            task = self._loop.create_task(self._query(session, call))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif name in self._decoders:
+            if not self._pending:
+                self._loop.call_soon(self._commit_group)
+            self._pending.append((session, call))
+        else:
+            session.channel.send(
+                Refused(call.seq, Fault.INTERNAL, f"the state process has no command {name!r}")
+            )
+
+    def _answer_from_memory(self, session: Session, call: Call) -> None:
+        _, run = self._commands.memory[call.name]
+        try:
+            result = run(session, self._decoders[call.name].decode(call.body))
+        except CratonError as error:
+            session.channel.send(_refusal(call.seq, error))
+        else:
+            session.channel.send(Returned(call.seq, self._encode(result)))
+
+    async def _query(self, session: Session, call: Call) -> None:
+        _, run = self._commands.queries[call.name]
+        body = self._decoders[call.name].decode(call.body)
+        async with self._queries:
+            try:
+                result = await asyncio.to_thread(run, self._reader, body)
+            except CratonError as error:
+                session.channel.send(_refusal(call.seq, error))
+            except Exception as error:  # noqa: BLE001 - top of a query: its user must get an answer
+                self._log.error("query_failed", command=call.name, error=repr(error))
+                session.channel.send(_refusal(call.seq, error))
+            else:
+                session.channel.send(Returned(call.seq, self._encode(result)))
+
+    def _commit_group(self) -> None:
+        group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
+        if self._pending:
+            self._loop.call_soon(self._commit_group)
+        now_ms = self._clock.now_ns() // 1_000_000
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            transaction = Transaction(self._connection, now_ms)
+            replies = self._run(transaction, group)
+            self._connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whatever stops a commit refuses the group
+            rollback(self._connection)
+            self._log.error("commit_failed", error=repr(error), commands=len(group))
+            for session, call in group:
+                session.channel.send(
+                    Refused(
+                        call.seq,
+                        Fault.UNAVAILABLE,
+                        "The ledger could not be written, so nothing was done or billed. "
+                        "Try again; the operator finds the reason in the log.",
+                    )
+                )
+            return
+        self.commits += 1
+        self.committed += len(group)
+        self._publish_and_reply(transaction.changes, replies)
+
+    def _run(
+        self, transaction: Transaction, group: list[tuple[Session, Call]]
+    ) -> list[tuple[Session, Returned | Refused]]:
+        replies: list[tuple[Session, Returned | Refused]] = []
+        batches: dict[str, list[tuple[Session, Call]]] = {}
+        for session, call in group:
+            if call.name in self._commands.batched:
+                batches.setdefault(call.name, []).append((session, call))
+                continue
+            _, run = self._commands.single[call.name]
+            mark = len(transaction.changes)
+            try:
+                body = self._decoders[call.name].decode(call.body)
+                with savepoint(self._connection):
+                    result = run(transaction, body)
+            except CratonError as error:
+                del transaction.changes[mark:]
+                replies.append((session, _refusal(call.seq, error)))
+            else:
+                replies.append((session, Returned(call.seq, self._encode(result))))
+        for name, calls in batches.items():
+            _, run = self._commands.batched[name]
+            decode = self._decoders[name].decode
+            results = run(transaction, [decode(call.body) for _, call in calls])
+            encode = self._encode
+            replies += [
+                (session, Returned(call.seq, encode(result)))
+                for (session, call), result in zip(calls, results, strict=True)
+            ]
+        return replies
+
+    def _publish_and_reply(
+        self, changes: list[Change], replies: list[tuple[Session, Returned | Refused]]
+    ) -> None:
+        published = [
+            self._commands.published[change.kind](change)
+            for change in changes
+            if change.kind in self._commands.published
+        ]
+        if published:
+            self._version += 1
+            for session in self._sessions:
+                session.channel.send(Changed(self._version, published))
+            now_ns = self._clock.monotonic_ns()
+            for session, reply in replies:
+                if isinstance(reply, Returned):
+                    self._waiting.append(_Waiting(self._version, session, reply, now_ns))
+                else:
+                    session.channel.send(reply)
+            self.release_waiting()
+            self._loop.call_later(LEASE_S, self.release_waiting)
+        else:
+            for session, reply in replies:
+                session.channel.send(reply)
+
+    def release_waiting(self) -> None:
+        """Send replies whose version every worker with a running lease holds."""
+        if not self._waiting:
+            return
+        now_ns = self._clock.monotonic_ns()
+        lease_ns = int(LEASE_S * 1e9)
+        live = [s.version for s in self._sessions if s.leased and now_ns - s.beaten_ns < lease_ns]
+        held = min(live, default=self._version)
+        still: list[_Waiting] = []
+        for waiting in self._waiting:
+            if waiting.version <= held:
+                waiting.session.channel.send(waiting.reply)
+            else:
+                still.append(waiting)
+        self._waiting = still
+
+    def _beat(self, session: Session, beat: Beat) -> None:
+        session.beaten_ns = self._clock.monotonic_ns()
+        session.version = beat.version
+        session.metrics = beat.metrics or session.metrics
+        session.channel.send(Beaten(beat.sent_ns))
+        self.release_waiting()
+
+    def _greet(self, session: Session, hello: Hello) -> None:
+        session.process, session.leased = hello.process, hello.leased
+        for kind, publish in self._commands.published.items():
+            changes = [publish(change) for change in everything(self._connection, kind)]
+            for start in range(0, len(changes), SNAPSHOT_CHANGES_MAX):
+                piece = changes[start : start + SNAPSHOT_CHANGES_MAX]
+                session.channel.send(Changed(self._version, piece))
+        session.channel.send(Synced(self._version))
+
+
+def _refusal(seq: int, error: BaseException) -> Refused:
+    if isinstance(error, CratonError):
+        return Refused(seq, error.fault, error.message, error.code)
+    return Refused(seq, Fault.INTERNAL, "The state process failed on this command; see its log.")
+
+
+__all__ = ["Commands", "FromState", "Pipeline", "Session"]
