@@ -17,10 +17,15 @@ Extra = dict[str, dict[str, Any]]
 
 
 class Role(StrEnum):
-    """Who speaks."""
+    """Who speaks.
+
+    `system` is for instructions that come in mid-conversation, which all three wires have;
+    those before the first turn are the request's `system`.
+    """
 
     USER = "user"
     ASSISTANT = "assistant"
+    SYSTEM = "system"
     SYSTEM = "system"
     """An instruction that comes in the middle of a conversation."""
 
