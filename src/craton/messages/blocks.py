@@ -26,8 +26,6 @@ class Role(StrEnum):
     USER = "user"
     ASSISTANT = "assistant"
     SYSTEM = "system"
-    SYSTEM = "system"
-    """An instruction that comes in the middle of a conversation."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
