@@ -9,7 +9,7 @@ the channel, since both ends are ours and of one version.
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
@@ -79,8 +79,8 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio: the socket is connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclass of asyncio's, so this can't be asserted.
+        self._transport = cast("asyncio.Transport", transport)
         if self._on_opened is not None:
             self._on_opened(self)
 

@@ -76,7 +76,7 @@ class StateClient:
         self._closing = False
         self._encode = msgspec.msgpack.Encoder().encode
         self._task: asyncio.Task[None] | None = None
-        self.before_calls: Callable[[], Sequence[tuple[str, msgspec.Struct]]] | None = None
+        self.before_calls: Callable[[], Sequence[tuple[str, bytes]]] | None = None
         """What to say again on each new connection, such as open holds."""
         self._known: set[tuple[str, str]] = set()
         self._seen: set[tuple[str, str]] | None = None
@@ -181,7 +181,7 @@ class StateClient:
         channel.send(self._hello)
         if self.before_calls is not None:
             for name, body in self.before_calls():
-                channel.send(Call(0, name, self._encode(body)))
+                channel.send(Call(0, name, body))
         for pending in self._pending.values():
             channel.send(pending.call)
 

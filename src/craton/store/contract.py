@@ -80,5 +80,22 @@ class Beaten(msgspec.Struct, frozen=True, tag="beaten"):
     sent_ns: int
 
 
+class ReadMetrics(msgspec.Struct, frozen=True):
+    """The body of the `metrics` command, which the pipeline itself answers."""
+
+
+class ProcessMetrics(msgspec.Struct, frozen=True):
+    """What one process counted, as of its last sign of life."""
+
+    process: str
+    snapshot: bytes
+
+
+class AllMetrics(msgspec.Struct, frozen=True):
+    """What every connected process counted, and the state process itself."""
+
+    processes: list[ProcessMetrics]
+
+
 ToState = Hello | Call | Beat
 FromState = Returned | Refused | Changed | Synced | Beaten

@@ -24,14 +24,17 @@ from craton.kernel.channel import Channel
 from craton.kernel.clock import Clock
 from craton.kernel.errors import CratonError, Fault
 from craton.kernel.log import Log
+from craton.kernel.metrics import Metrics
 from craton.store.contract import (
     LEASE_S,
+    AllMetrics,
     Beat,
     Beaten,
     Call,
     Changed,
-    FromState,
     Hello,
+    ProcessMetrics,
+    ReadMetrics,
     Refused,
     Returned,
     Synced,
@@ -99,6 +102,7 @@ class Pipeline:
         *,
         clock: Clock,
         log: Log,
+        metrics: Metrics,
     ) -> None:
         self._connection = connection
         self._reader = reader
@@ -114,13 +118,21 @@ class Pipeline:
         self._queries = asyncio.Semaphore(4)
         self._tasks: set[asyncio.Task[None]] = set()
         self._encode = msgspec.msgpack.Encoder().encode
+        self._metrics = metrics
+        self._commits = metrics.counter("craton_commits_total", "Transactions committed.")
+        self._committed = metrics.counter("craton_committed_commands_total", "Commands committed.")
+        self._refused_groups = metrics.counter(
+            "craton_commits_failed_total", "Transactions that failed and refused their commands."
+        )
+        self._memory: dict[str, tuple[Any, MemoryCommand]] = {
+            **commands.memory,
+            "metrics": (ReadMetrics, self._read_metrics),
+        }
         self._decoders = {
             name: msgspec.msgpack.Decoder(entry[0])
-            for table in (commands.memory, commands.batched, commands.single, commands.queries)
+            for table in (self._memory, commands.batched, commands.single, commands.queries)
             for name, entry in table.items()
         }
-        self.commits = 0
-        self.committed = 0
 
     def channel(self) -> Channel[ToState]:
         """A protocol for one accepted connection."""
@@ -157,7 +169,7 @@ class Pipeline:
 
     def _take(self, session: Session, call: Call) -> None:
         name = call.name
-        if name in self._commands.memory:
+        if name in self._memory:
             self._answer_from_memory(session, call)
         elif name in self._commands.queries:
             task = self._loop.create_task(self._query(session, call))
@@ -173,13 +185,18 @@ class Pipeline:
             )
 
     def _answer_from_memory(self, session: Session, call: Call) -> None:
-        _, run = self._commands.memory[call.name]
+        _, run = self._memory[call.name]
         try:
             result = run(session, self._decoders[call.name].decode(call.body))
         except CratonError as error:
             session.channel.send(_refusal(call.seq, error))
         else:
             session.channel.send(Returned(call.seq, self._encode(result)))
+
+    def _read_metrics(self, _: Session, __: ReadMetrics) -> AllMetrics:
+        mine = ProcessMetrics("state", self._metrics.snapshot())
+        theirs = [ProcessMetrics(s.process, s.metrics) for s in self._sessions if s.metrics]
+        return AllMetrics([mine, *sorted(theirs, key=lambda p: p.process)])
 
     async def _query(self, session: Session, call: Call) -> None:
         _, run = self._commands.queries[call.name]
@@ -207,6 +224,7 @@ class Pipeline:
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever stops a commit refuses the group
             rollback(self._connection)
+            self._refused_groups.add()
             self._log.error("commit_failed", error=repr(error), commands=len(group))
             for session, call in group:
                 session.channel.send(
@@ -218,8 +236,8 @@ class Pipeline:
                     )
                 )
             return
-        self.commits += 1
-        self.committed += len(group)
+        self._commits.add()
+        self._committed.add(len(group))
         self._publish_and_reply(transaction.changes, replies)
 
     def _run(
@@ -314,6 +332,3 @@ def _refusal(seq: int, error: BaseException) -> Refused:
     if isinstance(error, CratonError):
         return Refused(seq, error.fault, error.message, error.code)
     return Refused(seq, Fault.INTERNAL, "The state process failed on this command; see its log.")
-
-
-__all__ = ["Commands", "FromState", "Pipeline", "Session"]

@@ -1,0 +1,231 @@
+"""The path of every request, as one ordered list.
+
+    route → lease → authenticate → authorize → (read → resolve → hold → generate → post → answer)
+
+What stands in brackets is the endpoint's own; `inference.py` has it for the model endpoints. Every
+error leaves in the caller's protocol. An exception outside the error tree is a fault of ours: it is
+a 500, logged with its traceback, and counted.
+"""
+
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from craton.access.policy import authorize
+from craton.apis.authenticator import Authenticator
+from craton.apis.exchange import Exchange, Told, Wire
+from craton.http import Headers, HttpRequest, HttpResponder, Reply
+from craton.kernel.clock import Clock
+from craton.kernel.errors import CratonError, Internal
+from craton.kernel.ids import Ids
+from craton.kernel.log import Log
+from craton.kernel.metrics import Distribution, Metrics, Series
+from craton.store.client import StateClient
+
+LEASE_WAIT_S = 5
+_NO_HEADERS = Headers()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One operation of one protocol: its wire, what it needs, and what it does."""
+
+    wire: Wire
+    run: Callable[[Exchange], Awaitable[None]]
+    action: str | None
+    """What the caller must be allowed to do; None is open to everyone (health, metrics)."""
+
+
+Finder = Callable[[HttpRequest], Endpoint | None]
+
+
+class App:
+    """Answers HTTP requests; everything it uses comes in as an argument."""
+
+    def __init__(
+        self,
+        *,
+        exact: Mapping[tuple[str, bytes], Endpoint],
+        finders: Sequence[Finder],
+        fallback: Callable[[HttpRequest], Endpoint],
+        authenticator: Authenticator,
+        state: StateClient,
+        clock: Clock,
+        ids: Ids,
+        log: Log,
+        metrics: Metrics,
+    ) -> None:
+        self._exact = exact
+        self._finders = finders
+        self._fallback = fallback
+        self._authenticator = authenticator
+        self._state = state
+        self._clock = clock
+        self._ids = ids
+        self._log = log
+        self._meters = _Meters(metrics)
+
+    async def handle(self, request: HttpRequest, responder: HttpResponder) -> None:
+        """Answer one request; never raises but for cancellation."""
+        endpoint = self._find(request)
+        exchange = Exchange(
+            request, responder, self._ids.request_id(), self._clock.monotonic_ns(), endpoint.wire
+        )
+        try:
+            if endpoint.action is not None:
+                if not self._state.is_leased:
+                    await self._state.wait_leased(LEASE_WAIT_S)
+                exchange.principal = self._authenticator.principal(request)
+                authorize(exchange.principal, endpoint.action)
+            await endpoint.run(exchange)
+        except Told as told:
+            exchange.fault = told.error.fault
+        except CratonError as error:
+            self._refuse(exchange, error)
+        except Exception as error:  # noqa: BLE001 - the top: whatever is left is our fault
+            self._fail(exchange, error)
+        finally:
+            self._account(exchange)
+
+    def _find(self, request: HttpRequest) -> Endpoint:
+        found = self._exact.get((request.method, request.raw_path))
+        if found is not None:
+            return found
+        for finder in self._finders:
+            found = finder(request)
+            if found is not None:
+                return found
+        return self._fallback(request)
+
+    def _refuse(self, exchange: Exchange, error: CratonError) -> None:
+        exchange.fault = error.fault
+        if isinstance(error, Internal):
+            self._fail(exchange, error)
+        elif exchange.responder.is_started:
+            exchange.responder.abort()
+        else:
+            exchange.respond(exchange.wire.error(error, exchange.request_id))
+
+    def _fail(self, exchange: Exchange, error: Exception) -> None:
+        exchange.fault = Internal.fault
+        self._meters.internal_errors.add()
+        self._log.error(
+            "internal_error",
+            request_id=exchange.request_id,
+            path=exchange.request.raw_path.decode("latin-1"),
+            # The traceback has code lines and no values, so no text of a prompt.
+            error=type(error).__name__,
+            traceback="".join(traceback.format_tb(error.__traceback__)),
+        )
+        if exchange.responder.is_started:
+            exchange.responder.abort()
+        else:
+            told = Internal(
+                f"Craton failed on this request ({exchange.request_id}). It was logged; the "
+                "operator can find it by this id."
+            )
+            exchange.respond(exchange.wire.error(told, exchange.request_id))
+
+    def refuse(self, request: HttpRequest | None, error: CratonError) -> Reply:
+        """Say no to a request that HTTP itself could not take, in its protocol's words."""
+        self._meters.refused.add()
+        unknown = HttpRequest("GET", b"/", b"", _NO_HEADERS, b"", "")
+        wire = self._find(request or unknown).wire
+        return wire.error(error, self._ids.request_id())
+
+    def internal_error(
+        self, request: HttpRequest, responder: HttpResponder, error: Exception
+    ) -> None:
+        """What the server does with an exception that `handle` let through: there are none."""
+        endpoint = self._find(request)
+        exchange = Exchange(
+            request, responder, self._ids.request_id(), self._clock.monotonic_ns(), endpoint.wire
+        )
+        self._fail(exchange, error)
+
+    def _account(self, exchange: Exchange) -> None:
+        ended_ns = self._clock.monotonic_ns()
+        seconds = (ended_ns - exchange.started_ns) / 1e9
+        status = exchange.status or 499  # nginx's number for a client that left
+        self._meters.observe(exchange, status, seconds)
+        principal = exchange.principal
+        self._log.info(
+            "request",
+            request_id=exchange.request_id,
+            wire=exchange.wire.name,
+            method=exchange.request.method,
+            path=exchange.request.raw_path.decode("latin-1")[:256],
+            status=status,
+            fault=exchange.fault,
+            account=principal.account if principal else "",
+            key=principal.key if principal else "",
+            model=exchange.model,
+            input_tokens=exchange.input_tokens,
+            output_tokens=exchange.output_tokens,
+            first_ms=(exchange.first_ns - exchange.started_ns) // 1_000_000
+            if exchange.first_ns
+            else None,
+            duration_ms=round(seconds * 1000, 2),
+        )
+
+
+class _Meters:
+    """The gateway's own metrics, with the lines that are used looked up once."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.internal_errors = metrics.counter(
+            "craton_internal_errors_total", "Requests that failed by a fault of Craton's own."
+        )
+        self.refused = metrics.counter(
+            "craton_http_refused_total", "Requests refused before any handler could run."
+        )
+        self._requests: dict[tuple[str, str, int], Series] = {}
+        self._tokens: dict[str, tuple[Series, Series]] = {}
+        self._durations: dict[str, Distribution] = {}
+        self._first: dict[str, Distribution] = {}
+
+    def observe(self, exchange: Exchange, status: int, seconds: float) -> None:
+        wire, model = exchange.wire.name, exchange.model
+        key = (wire, model, status)
+        requests = self._requests.get(key)
+        if requests is None:
+            requests = self._requests[key] = self._metrics.counter(
+                "craton_requests_total",
+                "Requests by protocol, model and HTTP status.",
+                wire=wire,
+                model=model,
+                status=str(status),
+            )
+        requests.add()
+        duration = self._durations.get(wire)
+        if duration is None:
+            duration = self._durations[wire] = self._metrics.histogram(
+                "craton_request_duration_seconds", "From whole request to last frame.", wire=wire
+            )
+        duration.observe(seconds)
+        if model and (exchange.input_tokens or exchange.output_tokens):
+            self._count_tokens(model, exchange)
+        if exchange.first_ns:
+            self._first_token(model).observe((exchange.first_ns - exchange.started_ns) / 1e9)
+
+    def _count_tokens(self, model: str, exchange: Exchange) -> None:
+        pair = self._tokens.get(model)
+        if pair is None:
+            name, help = "craton_tokens_total", "Tokens by model and direction."
+            pair = self._tokens[model] = (
+                self._metrics.counter(name, help, model=model, direction="input"),
+                self._metrics.counter(name, help, model=model, direction="output"),
+            )
+        pair[0].add(exchange.input_tokens)
+        pair[1].add(exchange.output_tokens)
+
+    def _first_token(self, model: str) -> Distribution:
+        found = self._first.get(model)
+        if found is None:
+            found = self._first[model] = self._metrics.histogram(
+                "craton_time_to_first_chunk_seconds",
+                "From whole request to the first piece of a streamed answer.",
+                model=model,
+            )
+        return found

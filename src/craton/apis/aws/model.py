@@ -1,0 +1,184 @@
+"""botocore's service models, as the shapes and operations a server needs.
+
+The files are read from botocore's package and from nowhere else: its loader would also look into
+the user's home folder, and importing it brings an HTTP client along (botocore 1.44.5: 0.3 s and 240
+modules, against 50 ms for the files of the three services served here). A service is read when it
+is first needed.
+"""
+
+import gzip
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+Document = dict[str, Any]
+"""A structure of a service model: member names as botocore has them, blobs as bytes."""
+
+
+class Location(StrEnum):
+    """Where in a request or an answer a member stands."""
+
+    BODY = "body"
+    URI = "uri"
+    QUERY = "querystring"
+    HEADER = "header"
+    HEADERS = "headers"
+    STATUS = "statusCode"
+
+
+@dataclass(slots=True)
+class Shape:
+    """A type of a service model, with its constraints. Shapes may refer to themselves."""
+
+    name: str
+    kind: str
+    """structure, list, map, string, integer, long, float, double, boolean, blob or timestamp."""
+    members: dict[str, "Member"] = field(default_factory=dict[str, "Member"])
+    required: tuple[str, ...] = ()
+    is_union: bool = False
+    is_document: bool = False
+    is_event_stream: bool = False
+    element: "Shape | None" = None
+    """Of a list."""
+    key: "Shape | None" = None
+    value: "Shape | None" = None
+    """Of a map."""
+    enum: tuple[str, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    """Of a number, or of the length of a string, list, map or blob."""
+    pattern: str | None = None
+    is_sensitive: bool = False
+    timestamp_format: str | None = None
+    payload: str | None = None
+    """The member that is the whole body."""
+
+
+@dataclass(slots=True)
+class Member:
+    """A member of a structure: its shape and where it stands on the wire."""
+
+    name: str
+    wire_name: str
+    shape: Shape
+    location: Location = Location.BODY
+    timestamp_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a service."""
+
+    service: str
+    name: str
+    protocol: str
+    namespace: str
+    """The XML namespace of a query protocol's answers."""
+    status: int
+    input: Shape | None
+    output: Shape | None
+    result_wrapper: str | None
+
+
+class ServiceModel:
+    """The model of one service; shapes are built when an operation first needs them."""
+
+    def __init__(self, service: str, source: Mapping[str, Any]) -> None:
+        self.service = service
+        self._source = source
+        self._shapes: dict[str, Shape] = {}
+        self._operations: dict[str, Operation] = {}
+
+    @property
+    def operation_names(self) -> list[str]:
+        """Every operation, sorted."""
+        return sorted(self._source["operations"])
+
+    def operation(self, name: str) -> Operation:
+        """One operation; KeyError if the service has none of that name."""
+        known = self._operations.get(name)
+        if known is not None:
+            return known
+        source, metadata = self._source["operations"][name], self._source["metadata"]
+        output = source.get("output", {})
+        made = Operation(
+            service=self.service,
+            name=name,
+            protocol=metadata["protocol"],
+            namespace=metadata.get("xmlNamespace", ""),
+            status=source["http"].get("responseCode", 200),
+            input=self.shape(source["input"]["shape"]) if "input" in source else None,
+            output=self.shape(output["shape"]) if output else None,
+            result_wrapper=output.get("resultWrapper"),
+        )
+        self._operations[name] = made
+        return made
+
+    def shape(self, name: str) -> Shape:
+        """A shape by its name in the model."""
+        known = self._shapes.get(name)
+        if known is not None:
+            return known
+        source = self._source["shapes"][name]
+        shape = self._shapes[name] = Shape(
+            name=name,
+            kind=source["type"],
+            required=tuple(source.get("required", ())),
+            is_union=source.get("union", False),
+            is_document=source.get("document", False),
+            is_event_stream=source.get("eventstream", False),
+            enum=tuple(source["enum"]) if "enum" in source else None,
+            minimum=source.get("min"),
+            maximum=source.get("max"),
+            pattern=source.get("pattern"),
+            is_sensitive=source.get("sensitive", False),
+            timestamp_format=source.get("timestampFormat"),
+            payload=source.get("payload"),
+        )
+        # Filled in after the shape is known by name, since a shape may refer to itself.
+        for member_name, member in source.get("members", {}).items():
+            shape.members[member_name] = self._member(member_name, member)
+        if "member" in source:
+            shape.element = self.shape(source["member"]["shape"])
+        if "key" in source:
+            shape.key = self.shape(source["key"]["shape"])
+            shape.value = self.shape(source["value"]["shape"])
+        return shape
+
+    def _member(self, name: str, source: Mapping[str, Any]) -> Member:
+        return Member(
+            name=name,
+            wire_name=source.get("locationName", name),
+            shape=self.shape(source["shape"]),
+            location=Location(source.get("location", "body")),
+            timestamp_format=source.get("timestampFormat"),
+        )
+
+
+class Models:
+    """The service models, each read once, when first needed."""
+
+    def __init__(self) -> None:
+        self._services: dict[str, ServiceModel] = {}
+
+    def service(self, name: str) -> ServiceModel:
+        """The model of a service, by botocore's name for it."""
+        known = self._services.get(name)
+        if known is None:
+            known = self._services[name] = ServiceModel(name, _read_source(name))
+        return known
+
+    def operation(self, service: str, name: str) -> Operation:
+        """One operation of a service."""
+        return self.service(service).operation(name)
+
+
+def _read_source(service: str) -> Mapping[str, Any]:
+    folder = importlib.resources.files("botocore") / "data" / service
+    version = max(entry.name for entry in folder.iterdir() if entry.is_dir())
+    packed = (folder / version / "service-2.json.gz").read_bytes()
+    return msgspec.json.decode(gzip.decompress(packed), type=dict[str, Any])

@@ -1,0 +1,194 @@
+"""Which operation a request is for.
+
+REST services: a tree of path segments, each a literal or a label. A literal goes before a label,
+and a label before a greedy one, so `/foundation-models/x` can't be taken for `/{anything}/x`. All
+services share one port, so a few paths are shared too; there the signing name decides. Services
+with one path for everything are told apart by `Action=` (query) or `X-Amz-Target` (JSON).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import msgspec
+
+from craton.apis.aws.operations import REST_JSON, Entry
+from craton.kernel.errors import BadRequest
+
+SEGMENTS_MAX = 32
+_FORM = "application/x-www-form-urlencoded"
+_FORM_BYTES_MAX = 1024 * 1024
+_CLAIMED_SERVICE = re.compile(r"Credential=[^,]*?/([a-z0-9-]+)/aws4_request")
+
+
+class Match(msgspec.Struct, frozen=True):
+    """An operation, and the labels of its path, decoded."""
+
+    entry: Entry
+    labels: dict[str, str] = {}
+
+
+@dataclass(slots=True)
+class _Node:
+    literals: dict[str, "_Node"] = field(default_factory=dict[str, "_Node"])
+    label: "_Node | None" = None
+    greedy: "_Node | None" = None
+    ends: dict[tuple[str, bool], list[tuple[Entry, tuple[str, ...]]]] = field(
+        default_factory=dict[tuple[str, bool], list[tuple[Entry, tuple[str, ...]]]]
+    )
+    """(method, path ends with a slash) → the operations that end here, with their labels' names."""
+
+
+class Routes:
+    """Finds the operation of a request; built once from the table of operations."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._root = _Node()
+        self._actions: dict[tuple[str, str], Entry] = {}
+        self._targets: dict[str, Entry] = {}
+        for entry in entries:
+            if entry.protocol == REST_JSON:
+                self._add(entry)
+            elif entry.protocol == "json":
+                self._targets[entry.name] = entry
+            else:
+                self._actions[entry.api_version, entry.name] = entry
+
+    def find(
+        self,
+        method: str,
+        raw_path: bytes,
+        raw_query: bytes,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> Match | None:
+        """The operation of a request, or None if no service has it.
+
+        Path and query are as they stood on the wire; header names are lower-case. BadRequest for
+        a label that isn't UTF-8.
+        """
+        if raw_path == b"/":
+            return self._find_by_name(raw_query, headers, body)
+        text = raw_path.decode("latin-1")
+        segments = text.split("/")[1:]
+        slash = segments[-1] == ""
+        if slash:
+            segments.pop()
+        if not text.startswith("/") or len(segments) > SEGMENTS_MAX:
+            return None
+        if not all(segment and segment not in (".", "..") for segment in segments):
+            # A signature covers the path without these, so they must not lead anywhere.
+            return None
+        values: list[str] = []
+        ends = self._walk(self._root, segments, 0, method, slash, values)
+        if ends is None:
+            return None
+        entry, names = ends[0] if len(ends) == 1 else _by_signing_name(ends, headers)
+        labels = {name: _decoded(value) for name, value in zip(names, values, strict=True)}
+        return Match(entry=entry, labels=labels)
+
+    def _add(self, entry: Entry) -> None:
+        path = entry.uri.partition("?")[0]
+        slash = path.endswith("/")
+        node, names = self._root, list[str]()
+        for segment in path.strip("/").split("/"):
+            if not segment.startswith("{"):
+                node = node.literals.setdefault(segment, _Node())
+                continue
+            names.append(segment.strip("{}").removesuffix("+"))
+            if segment.endswith("+}"):
+                node.greedy = node.greedy or _Node()
+                node = node.greedy
+            else:
+                node.label = node.label or _Node()
+                node = node.label
+        node.ends.setdefault((entry.method, slash), []).append((entry, tuple(names)))
+
+    def _walk(  # noqa: PLR0917 - the state of the search, handed down its own recursion
+        self,
+        node: _Node,
+        segments: list[str],
+        at: int,
+        method: str,
+        slash: bool,  # noqa: FBT001 - the same
+        values: list[str],
+    ) -> list[tuple[Entry, tuple[str, ...]]] | None:
+        if at == len(segments):
+            # A slash at the end matters only where two operations differ by it.
+            return node.ends.get((method, slash)) or node.ends.get((method, not slash))
+        literal = node.literals.get(segments[at])
+        if literal is not None:
+            found = self._walk(literal, segments, at + 1, method, slash, values)
+            if found is not None:
+                return found
+        if node.label is not None:
+            values.append(segments[at])
+            found = self._walk(node.label, segments, at + 1, method, slash, values)
+            if found is not None:
+                return found
+            values.pop()
+        if node.greedy is not None:
+            for end in range(len(segments), at, -1):
+                values.append("/".join(segments[at:end]))
+                found = self._walk(node.greedy, segments, end, method, slash, values)
+                if found is not None:
+                    return found
+                values.pop()
+        return None
+
+    def _find_by_name(
+        self, raw_query: bytes, headers: Mapping[str, str], body: bytes
+    ) -> Match | None:
+        target = headers.get("x-amz-target")
+        if target is not None:
+            entry = self._targets.get(target.rpartition(".")[2])
+            return None if entry is None else Match(entry=entry)
+        form = read_form(raw_query, headers, body)
+        action, version = form.get("Action"), form.get("Version")
+        if action is None:
+            return None
+        for (api_version, name), entry in self._actions.items():
+            if name == action and version in (None, api_version):
+                return Match(entry=entry)
+        return None
+
+
+def read_form(raw_query: bytes, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+    """The parameters of a query protocol's request: those of the query, then of the body."""
+    pairs = _pairs(raw_query)
+    if headers.get("content-type", "").startswith(_FORM) and len(body) <= _FORM_BYTES_MAX:
+        pairs += _pairs(body)
+    return dict(pairs)
+
+
+def _pairs(text: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text.decode("latin-1"), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise BadRequest(
+            "The parameters are not UTF-8 in percent-encoding. Encode them so.",
+            code="MalformedQueryString",
+        ) from error
+
+
+def _by_signing_name(
+    ends: list[tuple[Entry, tuple[str, ...]]], headers: Mapping[str, str]
+) -> tuple[Entry, tuple[str, ...]]:
+    claimed = _CLAIMED_SERVICE.search(headers.get("authorization", "")[:1024])
+    for end in ends:
+        if claimed is not None and end[0].signing_name == claimed[1]:
+            return end
+    return ends[0]
+
+
+def _decoded(value: str) -> str:
+    if "%" not in value and value.isascii():
+        return value
+    try:
+        return unquote_to_bytes(value.encode("latin-1")).decode()
+    except UnicodeDecodeError as error:
+        raise BadRequest(
+            f"The path holds {value[:100]!r}, which is not UTF-8 in percent-encoding.",
+            code="SerializationException",
+        ) from error

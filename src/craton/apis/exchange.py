@@ -1,0 +1,75 @@
+"""What a request and its answer share on their way through the server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from craton.access.records import Principal
+from craton.dialects.dialect import Stamp, StreamWriter
+from craton.http import HttpRequest, HttpResponder, Reply
+from craton.kernel.errors import CratonError
+from craton.messages import Answer, Request
+
+HeaderPairs = Sequence[tuple[bytes, bytes]]
+
+
+class Wire(Protocol):
+    """One protocol's face for one request: how it says no."""
+
+    name: str
+
+    def error(self, error: CratonError, request_id: str) -> Reply:
+        """Status, headers and body of an error in this protocol."""
+        ...
+
+
+class InferenceWire(Wire, Protocol):
+    """A wire that can carry an answer of a model."""
+
+    def answer(self, answer: Answer, request: Request, stamp: Stamp) -> bytes:
+        """The body of a whole answer."""
+        ...
+
+    def stream_writer(self, request: Request, stamp: Stamp) -> StreamWriter:
+        """A writer for one streamed answer."""
+        ...
+
+    def answer_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Headers of a whole answer."""
+        ...
+
+    def stream_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Headers of a streamed answer."""
+        ...
+
+
+class Told(Exception):
+    """The client was told of this error in its stream already."""
+
+    def __init__(self, error: CratonError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request under way. Later steps fill in what they learn, for the log line at the end."""
+
+    request: HttpRequest
+    responder: HttpResponder
+    request_id: str
+    started_ns: int
+    wire: Wire
+    principal: Principal | None = None
+    model: str = ""
+    status: int = 0
+    fault: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    first_ns: int = 0
+
+    def respond(self, reply: Reply) -> None:
+        """Give a whole answer."""
+        status, headers, body = reply
+        self.status = status
+        self.responder.respond(status, headers, body)

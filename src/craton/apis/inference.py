@@ -1,0 +1,226 @@
+"""One turn of a model, the same for every protocol.
+
+    resolve → hold → generate → write frames → post → commit → last frame
+
+The order of the last three is the promise everything rests on: what tells a client that its answer
+is complete leaves only after what the answer cost is durable. If the post fails, an error goes
+instead, and nothing is billed.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+
+from craton.access.records import Principal
+from craton.apis.exchange import Exchange, InferenceWire, Told
+from craton.dialects.dialect import Stamp, StreamWriter
+from craton.economics.contract import Hold, Posted, Void, Voided
+from craton.economics.meters import Meter, Outcome, UsageRecord
+from craton.kernel.clock import Clock
+from craton.kernel.errors import CratonError, EngineFailed, EngineTimeout
+from craton.kernel.log import Log
+from craton.messages import Fold, MessageStart, Metadata, Request
+from craton.models.engine import Stop
+from craton.models.router import Route, Router
+from craton.store.client import StateClient
+
+GENERATION_TIMEOUT_S = 600
+HOLD_TIMEOUT_S = 5
+POST_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    exchange: Exchange
+    wire: InferenceWire
+    request: Request
+    route: Route
+    stamp: Stamp
+    writer: StreamWriter
+    stop: Stop
+
+
+class Inference:
+    """Runs turns; the state process, the router and the clock come in as arguments."""
+
+    def __init__(self, *, router: Router, state: StateClient, clock: Clock, log: Log) -> None:
+        self._router = router
+        self._state = state
+        self._clock = clock
+        self._log = log
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._posted = msgspec.msgpack.Decoder(Posted).decode
+        self._open_holds: dict[str, bytes] = {}
+        self._unhold: set[asyncio.Task[Voided]] = set()
+        state.before_calls = self._reassert
+
+    def _reassert(self) -> list[tuple[str, bytes]]:
+        """Open holds, to be taken again from a state process that knows nothing of them."""
+        return [("hold", body) for body in self._open_holds.values()]
+
+    async def run(self, exchange: Exchange, wire: InferenceWire, request: Request) -> None:
+        """Answer one request to a model."""
+        route = self._router.route(request.model)
+        exchange.model = route.card.id
+        principal = exchange.principal
+        assert principal is not None, "a turn began before its caller was known"
+        stamp = Stamp(exchange.request_id, request.model, self._clock.now_ns() // 1_000_000_000)
+        writer = wire.stream_writer(request, stamp)
+        turn = _Turn(exchange, wire, request, route, stamp, writer, Stop())
+        exchange.responder.on_gone(turn.stop.request)
+        await self._hold(turn, principal)
+        posting = False
+        try:
+            async with asyncio.timeout(GENERATION_TIMEOUT_S):
+                if request.stream:
+                    metadata, last = await self._stream(turn)
+                else:
+                    metadata, last = await self._whole(turn)
+            posting = True
+            await self._settle(turn, principal, metadata, last)
+        except TimeoutError:
+            raise EngineTimeout(
+                f"The model {route.card.id} took longer than {GENERATION_TIMEOUT_S} s. "
+                "Ask for fewer tokens."
+            ) from None
+        finally:
+            self._open_holds.pop(exchange.request_id, None)
+            if not posting:
+                self._void(exchange.request_id)
+
+    async def _hold(self, turn: _Turn, principal: Principal) -> None:
+        card, request = turn.route.card, turn.request
+        most: dict[str, int] = {
+            # A token is at least a byte of text, so the body's length bounds the prompt's tokens.
+            Meter.INPUT_TOKENS: len(turn.exchange.request.body),
+            Meter.OUTPUT_TOKENS: request.max_tokens or card.output_tokens_default,
+        }
+        at_ms = self._clock.now_ns() // 1_000_000
+        hold = self._encode(Hold(turn.stamp.request_id, principal.account, card.id, at_ms, most))
+        await self._state.call_bytes("hold", hold, timeout_s=HOLD_TIMEOUT_S, resend=True)
+        self._open_holds[turn.stamp.request_id] = hold
+
+    async def _whole(self, turn: _Turn) -> tuple[Metadata, bytes]:
+        folding = Fold()
+        metadata: Metadata | None = None
+        engine, exchange = turn.route.engine, turn.exchange
+        async for event in engine.generate(
+            turn.request, request_id=exchange.request_id, stop=turn.stop
+        ):
+            folding.add(event)
+            if type(event) is Metadata:
+                metadata = event
+        if metadata is None:
+            raise _cut_short(turn)
+        return metadata, turn.wire.answer(folding.answer(), turn.request, turn.stamp)
+
+    async def _stream(self, turn: _Turn) -> tuple[Metadata, bytes]:
+        """Write all frames but those that end the answer; return these."""
+        exchange, responder = turn.exchange, turn.exchange.responder
+        writer, write, drain = turn.writer, responder.write, responder.drain
+        metadata: Metadata | None = None
+        last = b""
+        try:
+            async for event in turn.route.engine.generate(
+                turn.request, request_id=exchange.request_id, stop=turn.stop
+            ):
+                if type(event) is Metadata:
+                    metadata, last = event, writer.write(event)
+                    continue
+                frames = writer.write(event)
+                if not frames:
+                    continue
+                if not exchange.status:
+                    exchange.status = 200
+                    responder.start(200, turn.wire.stream_headers(exchange.request_id))
+                if not exchange.first_ns and type(event) is not MessageStart:
+                    exchange.first_ns = self._clock.monotonic_ns()
+                write(frames)
+                await drain()
+            if metadata is None:
+                raise _cut_short(turn)
+        except CratonError as error:
+            if not responder.is_started:
+                raise
+            self._end_with_error(turn, error)
+            raise Told(error) from error
+        return metadata, last
+
+    async def _settle(
+        self, turn: _Turn, principal: Principal, metadata: Metadata, last: bytes
+    ) -> None:
+        exchange, responder = turn.exchange, turn.exchange.responder
+        usage = metadata.usage
+        exchange.input_tokens, exchange.output_tokens = usage.prompt_tokens, usage.output_tokens
+        gone = responder.is_gone
+        record = UsageRecord(
+            exchange.request_id,
+            principal.account,
+            principal.project,
+            principal.key,
+            turn.route.card.id,
+            turn.route.replica,
+            Outcome.CLIENT_GONE if gone else Outcome.COMPLETE,
+            self._clock.now_ns() // 1_000_000,
+            quantities(metadata),
+        )
+        try:
+            reply = await self._state.call_bytes(
+                "post", self._encode(record), timeout_s=POST_TIMEOUT_S, resend=True
+            )
+        except CratonError as error:
+            if responder.is_started:
+                self._end_with_error(turn, error)
+                raise Told(error) from error
+            raise
+        if turn.request.stream:
+            if not responder.is_started:
+                responder.start(200, turn.wire.stream_headers(exchange.request_id))
+            responder.write(last)
+            responder.finish()
+            exchange.status = 200
+        else:
+            posted = self._posted(reply)
+            headers = turn.wire.answer_headers(exchange.request_id)
+            headers.append((b"x-craton-cost-nanos", b"%d" % posted.amount))
+            exchange.respond((200, headers, last))
+
+    def _end_with_error(self, turn: _Turn, error: CratonError) -> None:
+        """End a stream that had begun with the wire's error frame."""
+        responder = turn.exchange.responder
+        responder.write(turn.writer.write_error(error))
+        responder.finish()
+
+    def _void(self, request_id: str) -> None:
+        task = asyncio.get_running_loop().create_task(
+            self._state.call("void", Void(request_id), Voided, resend=True)
+        )
+        self._unhold.add(task)
+        task.add_done_callback(self._voided)
+
+    def _voided(self, task: asyncio.Task[Voided]) -> None:
+        self._unhold.discard(task)
+        if not task.cancelled() and isinstance(task.exception(), CratonError):
+            # The state process is gone, and with it the hold: there is nothing left to void.
+            self._log.info("void_not_needed", error=str(task.exception()))
+
+
+def _cut_short(turn: _Turn) -> EngineFailed:
+    return EngineFailed(
+        f"The engine of {turn.route.card.id} ended its answer without saying what it used, "
+        "so nothing was billed. Try again."
+    )
+
+
+def quantities(metadata: Metadata) -> dict[str, int]:
+    """The meters of one answer; a meter that counted nothing is left out."""
+    usage = metadata.usage
+    counted = {
+        Meter.INPUT_TOKENS: usage.input_tokens,
+        Meter.OUTPUT_TOKENS: usage.output_tokens,
+        Meter.CACHE_READ_TOKENS: usage.cache_read_tokens,
+        Meter.CACHE_WRITE_TOKENS: usage.cache_write_tokens,
+        Meter.CHIP_US: metadata.chip_us,
+    }
+    return {meter: count for meter, count in counted.items() if count}

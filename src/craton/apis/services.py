@@ -1,0 +1,28 @@
+"""What every endpoint may use, made once by bootstrap and handed down."""
+
+from dataclasses import dataclass
+
+from craton.access.directory import Directory
+from craton.apis.inference import Inference
+from craton.kernel.clock import Clock
+from craton.kernel.ids import Ids
+from craton.kernel.log import Log
+from craton.kernel.metrics import Metrics
+from craton.models.router import Router
+from craton.store.client import StateClient
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one gateway worker."""
+
+    process: str
+    directory: Directory
+    router: Router
+    state: StateClient
+    inference: Inference
+    clock: Clock
+    ids: Ids
+    log: Log
+    metrics: Metrics
+    region: str

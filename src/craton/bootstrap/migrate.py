@@ -1,0 +1,57 @@
+"""Brings a database up to the schema of this version, before anything else opens it."""
+
+import sqlite3
+from pathlib import Path
+
+from craton.kernel.errors import Conflict
+
+HEAD = "0001"
+REVISIONS = ("0001",)
+
+
+def migrate(database: Path) -> None:
+    """Apply the revisions that are missing; Conflict if the database is newer than this version."""
+    present = revision(database)
+    if present == HEAD:  # the usual start; Alembic would take half a second to say so
+        return
+    if present is not None and present not in REVISIONS:
+        raise Conflict(
+            f"The database {database} has schema {present}, which this version of Craton does not "
+            f"know (it has {HEAD}). Start the newer version, or restore a backup."
+        )
+    _upgrade(database)
+    assert revision(database) == HEAD, "a migration ran and did not arrive"
+
+
+def revision(database: Path) -> str | None:
+    """The schema's revision; None for a new database."""
+    if not database.exists():
+        return None
+    connection = sqlite3.connect(database)
+    try:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    finally:
+        connection.close()
+    return row[0] if row else None
+
+
+def _upgrade(database: Path) -> None:
+    # Imported here: only a start that migrates pays for it.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy import create_engine  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine(f"sqlite:///{database}")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()

@@ -1,0 +1,95 @@
+"""Everything that can be set, read once, frozen, and handed to each process as one argument."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from craton.kernel.errors import BadRequest
+from craton.kernel.log import Level
+
+DEFAULT_MODEL = "huggingfacetb.smollm2-135m-instruct"
+ECHO_MODEL = "craton.echo-1"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one `craton up`."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Loopback unless said otherwise."""
+    port: int = 8400
+    """Port to listen on; 0 takes a free one."""
+    data: Path = Path("craton-data")
+    """Folder of the database, keys, weights and credentials."""
+    run: Path = Path()
+    """Folder of the sockets between Craton's own processes; made afresh at each start."""
+    workers: int = 1
+    """Gateway worker processes."""
+    engine: str = "embedded"
+    """What runs the default model: `embedded`, or `echo` for tests without a model."""
+    region: str = "us-east-1"
+    """The region that signatures and ARNs name."""
+    level: Level = Level.INFO
+    """The least level of log lines."""
+
+    @property
+    def database(self) -> Path:
+        """The ledger's file."""
+        return self.data / "craton.db"
+
+    @property
+    def credentials(self) -> Path:
+        """The 0600 file with the keys that were made at the first start."""
+        return self.data / "credentials.json"
+
+    @property
+    def vault_key(self) -> Path:
+        """The 0600 file with the master key of secrets at rest."""
+        return self.data / "vault.key"
+
+    @property
+    def state_socket(self) -> str:
+        """Where the state process listens."""
+        return str(self.run / "state.sock")
+
+    @property
+    def default_model(self) -> str:
+        """The model that answers when a person asks without naming one."""
+        return ECHO_MODEL if self.engine == "echo" else DEFAULT_MODEL
+
+    def engine_socket(self, model: str) -> str:
+        """Where the engine process of a model listens; Unix socket paths are short, so a digest."""
+        return str(self.run / f"engine-{digest(model)}.sock")
+
+
+def digest(text: str) -> str:
+    """A short name for a file, from text of any length."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def checked(settings: Settings) -> Settings:
+    """The settings if they make sense; BadRequest names what doesn't."""
+    if not 0 <= settings.port <= 65535:
+        raise BadRequest(f"--port is {settings.port}; it must be 0 to 65535.")
+    if not 1 <= settings.workers <= 64:
+        raise BadRequest(f"--workers is {settings.workers}; it must be 1 to 64.")
+    if settings.engine not in ("embedded", "echo"):
+        raise BadRequest(f"--engine is {settings.engine!r}; it must be 'embedded' or 'echo'.")
+    return settings
+
+
+def to_argument(settings: Settings) -> str:
+    """The settings as text, for a child process's command line."""
+    return msgspec.json.encode(settings, enc_hook=str).decode()
+
+
+def from_argument(text: str) -> Settings:
+    """The settings a parent process gave."""
+    return msgspec.json.decode(text, type=Settings, dec_hook=_decode)
+
+
+def _decode(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec's own signature
+    if issubclass(kind, Path):
+        return Path(value)
+    raise TypeError(f"settings can't hold a {kind.__name__}")

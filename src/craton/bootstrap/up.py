@@ -1,0 +1,109 @@
+"""`craton up` below its terminal: the data folder, the socket, and the supervised processes."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from craton.bootstrap.engine_specs import EngineKeeper
+from craton.bootstrap.settings import Settings, checked
+from craton.bootstrap.supervisor import Supervisor, listen, specs
+from craton.kernel.clock import Clock
+from craton.kernel.errors import Conflict
+from craton.kernel.log import Log
+from craton.store.client import StateClient
+from craton.store.kind import Change
+
+
+class Running(msgspec.Struct, frozen=True):
+    """A Craton that was started."""
+
+    settings: Settings
+    supervisor: Supervisor
+    url: str
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncIterator[Running]:
+    """Start everything; on leaving, end everything in order."""
+    checked(settings)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(settings.data), _listening(settings) as listening:
+        run = Path(tempfile.mkdtemp(prefix="craton-"))
+        settings = msgspec.structs.replace(
+            settings, run=run, data=settings.data.resolve(), port=listening.getsockname()[1]
+        )
+        with (settings.data / "craton.log").open("ab", buffering=0) as output:
+            supervisor = Supervisor(clock=clock, log=log, output=output)
+            keeper = EngineKeeper(settings, supervisor, log)
+            for spec in specs(settings, listening):
+                supervisor.start(spec)
+            state = _follow(settings, keeper, clock, log)
+            opening = asyncio.get_running_loop().create_task(state.open())
+            try:
+                host = f"[{settings.host}]" if ":" in settings.host else settings.host
+                yield Running(settings, supervisor, f"http://{host}:{settings.port}")
+            finally:
+                opening.cancel()
+                await state.close()
+                await keeper.close()
+                await supervisor.close()
+                shutil.rmtree(run, ignore_errors=True)
+
+
+def _follow(settings: Settings, keeper: EngineKeeper, clock: Clock, log: Log) -> StateClient:
+    """Follow the catalogue, so that each model that needs an engine process has one."""
+
+    def apply(changes: Sequence[Change]) -> None:
+        for change in changes:
+            keeper.apply(change)
+
+    return StateClient(
+        settings.state_socket,
+        process="supervisor",
+        leased=False,
+        clock=clock,
+        log=log,
+        on_change=apply,
+    )
+
+
+class _locked:  # noqa: N801 - reads as a with-statement
+    """Only one Craton may use a data folder."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._handle = -1
+
+    def __enter__(self) -> None:
+        self._handle = os.open(self._data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._handle)
+            raise Conflict(
+                f"The data folder {self._data} is used by another running Craton. Stop that one, "
+                "or choose another folder with --data."
+            ) from None
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    return listen(settings.host, settings.port)
+
+
+def stop_on_signals(supervisor: Supervisor) -> None:
+    """Let Ctrl-C and SIGTERM end the supervisor's wait."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)

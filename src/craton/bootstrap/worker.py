@@ -1,0 +1,123 @@
+"""A gateway worker: sockets, dialects, and a snapshot of everything else.
+
+    python -m craton.bootstrap.worker SETTINGS NUMBER DESCRIPTOR
+
+The listening socket is inherited under that file descriptor, shared by all workers.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Sequence
+
+from craton.access.directory import Directory
+from craton.apis.app import App
+from craton.apis.authenticator import Authenticator
+from craton.apis.inference import Inference
+from craton.apis.services import Services
+from craton.bootstrap import child, endpoints
+from craton.bootstrap.engines import EngineMaker
+from craton.bootstrap.settings import Settings, from_argument
+from craton.http import HttpServer, ServerCounters
+from craton.kernel.clock import Clock, SystemClock
+from craton.kernel.ids import Ids
+from craton.kernel.log import Log
+from craton.kernel.metrics import Metrics
+from craton.models.engine import Engine
+from craton.models.router import Router
+from craton.store.client import StateClient
+from craton.store.kind import Change
+
+GRACE_S = 5
+
+
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    listening: socket.socket,
+    *,
+    process: str,
+    clock: Clock,
+    log: Log,
+) -> None:
+    """Connect to the state process, then serve until told to stop."""
+    metrics = Metrics()
+    closing: set[asyncio.Task[None]] = set()
+
+    def close_engine(engine: Engine) -> None:
+        task = asyncio.get_running_loop().create_task(engine.close())
+        closing.add(task)
+        task.add_done_callback(closing.discard)
+
+    directory = Directory()
+    router = Router(EngineMaker(settings, clock, log), close_engine)
+
+    def apply(changes: Sequence[Change]) -> None:
+        for change in changes:
+            directory.apply(change)
+            router.apply(change)
+
+    state = StateClient(
+        settings.state_socket,
+        process=process,
+        leased=True,
+        clock=clock,
+        log=log,
+        on_change=apply,
+        metrics=metrics.snapshot,
+    )
+    services = Services(
+        process=process,
+        directory=directory,
+        router=router,
+        state=state,
+        inference=Inference(router=router, state=state, clock=clock, log=log),
+        clock=clock,
+        ids=Ids(clock),
+        log=log,
+        metrics=metrics,
+        region=settings.region,
+    )
+    table = endpoints.endpoints(services, default_model=settings.default_model)
+    app = App(
+        exact=table.exact,
+        finders=table.finders,
+        fallback=table.fallback,
+        authenticator=Authenticator(directory, clock),
+        state=state,
+        clock=clock,
+        ids=services.ids,
+        log=log,
+        metrics=metrics,
+    )
+    server = HttpServer(
+        app.handle,
+        clock=clock,
+        refuse=app.refuse,
+        on_internal_error=app.internal_error,
+        counters=ServerCounters(),
+    )
+    await state.open()
+    await server.start(listening)
+    log.info("worker_ready")
+    await stop.wait()
+    await server.close(GRACE_S)
+    await state.close()
+    await router.close()
+
+
+def main() -> None:
+    """Run as a child of `craton up`."""
+    settings = from_argument(sys.argv[1])
+    process = f"gateway-{sys.argv[2]}"
+    log = Log(process, level=settings.level)
+    listening = socket.socket(fileno=int(sys.argv[3]))
+    listening.setblocking(False)
+    clock = SystemClock()
+    child.run(
+        lambda stop: serve(settings, stop, listening, process=process, clock=clock, log=log), log
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What is known of a model: who made it, what it can do, and which engine runs it."""
+
+from enum import StrEnum
+
+import msgspec
+
+from craton.store.kind import Kind
+
+
+class Modality(StrEnum):
+    """What goes in or comes out."""
+
+    TEXT = "TEXT"
+    IMAGE = "IMAGE"
+    EMBEDDING = "EMBEDDING"
+
+
+class ModelState(StrEnum):
+    """Whether a model takes new requests."""
+
+    ACTIVE = "active"
+    LEGACY = "legacy"
+
+
+class EchoSource(msgspec.Struct, frozen=True, tag="echo"):
+    """Runs on the echo engine: deterministic, for tests and benchmarks."""
+
+
+class EmbeddedSource(msgspec.Struct, frozen=True, tag="embedded"):
+    """Runs on the embedded engine: a bundled weights entry, or a GGUF file of the operator's."""
+
+    weights: str | None = None
+    gguf: str | None = None
+
+
+class RemoteSource(msgspec.Struct, frozen=True, tag="remote"):
+    """Runs behind an OpenAI-compatible server.
+
+    `origin` is such as `http://127.0.0.1:8000`, `path` the folder of its API. The credential is a
+    reference, never the secret itself: the path of a file that holds it.
+    """
+
+    origin: str
+    model: str
+    path: str = "/v1"
+    credential_file: str | None = None
+
+
+Source = EchoSource | EmbeddedSource | RemoteSource
+
+
+class ModelCard(msgspec.Struct, frozen=True):
+    """One model of the catalogue. `id` is `lab.name`, as Bedrock writes it."""
+
+    id: str
+    name: str
+    lab: str
+    source: Source
+    context_tokens: int
+    output_tokens_default: int
+    created_ms: int = 0
+    input_modalities: tuple[Modality, ...] = (Modality.TEXT,)
+    output_modalities: tuple[Modality, ...] = (Modality.TEXT,)
+    state: ModelState = ModelState.ACTIVE
+    licence: str | None = None
+
+
+class Alias(msgspec.Struct, frozen=True):
+    """Another name under which a model is asked for."""
+
+    name: str
+    model: str
+    created_ms: int = 0
+
+
+MODELS = Kind("model", "model", ModelCard)
+ALIASES = Kind("alias", "alias", Alias)

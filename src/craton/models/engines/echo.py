@@ -1,0 +1,116 @@
+"""The echo engine: deterministic, for tests and benchmarks; never a fallback for anything.
+
+It answers with the text of the last user turn, a word at a time. A token is a word with the space
+before it, so every count can be checked by eye: the prompt's tokens are the words of all its text.
+"""
+
+import re
+from collections.abc import AsyncIterator
+
+from craton.kernel.clock import Clock
+from craton.kernel.errors import ContextOverflow, Unsupported
+from craton.messages import (
+    BlockStart,
+    BlockStop,
+    Event,
+    MessageStart,
+    MessageStop,
+    Metadata,
+    Request,
+    Role,
+    StopReason,
+    Text,
+    TextDelta,
+    Usage,
+)
+from craton.models.engine import Stop
+
+_WORDS = re.compile(r"\s*\S+\s*$|\s*\S+")
+
+
+class EchoEngine:
+    """Answers with what was asked."""
+
+    def __init__(self, clock: Clock, *, context_tokens: int, output_tokens_default: int) -> None:
+        self._clock = clock
+        self._context_tokens = context_tokens
+        self._output_tokens_default = output_tokens_default
+
+    async def generate(
+        self, request: Request, *, request_id: str, stop: Stop
+    ) -> AsyncIterator[Event]:
+        """Yield the last user turn's words as text deltas."""
+        del request_id
+        started_ns = self._clock.monotonic_ns()
+        prompt_tokens = self._prompt_tokens(request)
+        words = _WORDS.findall(_last_user_text(request))
+        limit = request.max_tokens or self._output_tokens_default
+        yield MessageStart(usage=Usage(input_tokens=prompt_tokens))
+        yield BlockStart(index=0)
+        written = ""
+        count = 0
+        reason, sequence = StopReason.END_TURN, None
+        for word in words:
+            if stop.requested:
+                break
+            if count == limit:
+                reason = StopReason.MAX_TOKENS
+                break
+            count += 1
+            sequence = _first_stop(written + word, request.stop_sequences)
+            if sequence is not None:
+                rest = (written + word)[len(written) : (written + word).index(sequence)]
+                if rest:
+                    yield TextDelta(index=0, text=rest)
+                reason = StopReason.STOP_SEQUENCE
+                break
+            written += word
+            yield TextDelta(index=0, text=word)
+        yield BlockStop(index=0)
+        yield MessageStop(stop_reason=reason, stop_sequence=sequence)
+        elapsed_us = (self._clock.monotonic_ns() - started_ns) // 1000
+        yield Metadata(
+            usage=Usage(input_tokens=prompt_tokens, output_tokens=count),
+            latency_ms=elapsed_us // 1000,
+            chip_us=elapsed_us,
+        )
+
+    async def count(self, request: Request) -> int:
+        """The words of all the prompt's text."""
+        return self._prompt_tokens(request)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _prompt_tokens(self, request: Request) -> int:
+        if request.tools:
+            raise Unsupported("The echo engine can't serve tools. Leave `tools` out.")
+        if request.output_format is not None:
+            raise Unsupported("The echo engine can't serve an output format. Leave it out.")
+        if request.choices not in (None, 1):
+            raise Unsupported("The echo engine gives one answer. Ask for one choice.")
+        total = 0
+        for part in [*request.system, *(b for m in request.messages for b in m.content)]:
+            if not isinstance(part, Text):
+                kind = str(type(part).__struct_config__.tag)
+                raise Unsupported(
+                    f"The echo engine reads text only; the request has a {kind} block."
+                )
+            total += len(part.text.split())
+        if total > self._context_tokens:
+            raise ContextOverflow(
+                f"The prompt has {total} tokens; the echo engine takes {self._context_tokens}."
+            )
+        return total
+
+
+def _last_user_text(request: Request) -> str:
+    for message in reversed(request.messages):
+        if message.role is Role.USER:
+            return "".join(block.text for block in message.content if isinstance(block, Text))
+    return ""
+
+
+def _first_stop(text: str, sequences: list[str]) -> str | None:
+    found = [(text.index(sequence), sequence) for sequence in sequences if sequence in text]
+    return min(found)[1] if found else None
