@@ -1,0 +1,311 @@
+"""llama.cpp's server inside this process, and a client of it.
+
+The library (xllamacpp) runs its own threads and holds Python's lock only while it loads. It is
+spoken to over a Unix socket in a private directory, because only its HTTP routes render templates,
+tokenize and report exact counts; it opens no network port. Closing a connection ends its
+generation; the server hangs up once it has let go of it.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httptools
+import msgspec
+import xllamacpp
+
+from craton.kernel.errors import BadRequest, CratonError, EngineFailed, EngineTimeout, Internal
+from craton.models.engine import Stop
+from craton.models.engines.embedded.answer import Piece
+from craton.models.engines.embedded.requirements import Sampling, Turn
+from craton.models.engines.embedded.specification import Specification
+
+BATCH_TOKENS = 64
+"""Prompt tokens taken in one step. A step can't be interrupted and holds up every other answer, so
+it is kept near half a second on two cores; larger steps were measured to be no faster."""
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+PIECE_SECONDS_MAX = 300
+"""Longest wait for the next token: reading a full context on two busy cores takes two minutes."""
+_LIBRARY: Any = xllamacpp  # it ships no stubs
+_TEMPLATE = "/apply-template"
+_COMPLETION = "/completion"
+
+
+class ModelFacts(msgspec.Struct, frozen=True):
+    """What the loaded model says about itself."""
+
+    context_tokens: int
+    chat_template: str
+    quantization: str
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    n_ctx: int
+
+
+class _Properties(msgspec.Struct, frozen=True):
+    default_generation_settings: _Settings
+    chat_template: str = ""
+    model_ftype: str = ""
+
+
+class _ModelMeta(msgspec.Struct, frozen=True):
+    n_ctx_train: int
+
+
+class _ModelEntry(msgspec.Struct, frozen=True):
+    meta: _ModelMeta
+
+
+class _Models(msgspec.Struct, frozen=True):
+    data: list[_ModelEntry]
+
+
+class _Rendered(msgspec.Struct, frozen=True):
+    prompt: str
+
+
+class _Tokens(msgspec.Struct, frozen=True):
+    tokens: list[int]
+
+
+class _ErrorDetail(msgspec.Struct, frozen=True):
+    message: str
+
+
+class _Error(msgspec.Struct, frozen=True):
+    error: _ErrorDetail
+
+
+class Llama:
+    """The loaded model. `start` blocks while it loads; the rest is asynchronous."""
+
+    def __init__(self, specification: Specification, directory: Path) -> None:
+        self._specification = specification
+        self._socket = directory / "llama.sock"
+        self._key = secrets.token_urlsafe(32)
+        self._server: Any = None  # nothing is asked of it but to live
+        self._encoder = msgspec.json.Encoder()
+
+    def start(self) -> None:
+        """Load the model; EngineFailed where the file can't be served."""
+        try:
+            self._server = _LIBRARY.Server(self._parameters())
+        except RuntimeError as error:
+            raise EngineFailed(
+                f"llama.cpp can't load {self._specification.model}: {error} Check that the file is "
+                "a whole GGUF of a text model."
+            ) from error
+
+    def _parameters(self) -> Any:  # noqa: ANN401 - the library has no stubs
+        specification = self._specification
+        parameters: Any = _LIBRARY.CommonParams()
+        parameters.model.path = str(specification.model)
+        parameters.hostnames = [str(self._socket)]
+        parameters.api_keys = [self._key]
+        parameters.ui = False
+        parameters.endpoint_slots = False
+        parameters.n_threads_http = specification.slots + 8
+        parameters.cpuparams.n_threads = specification.threads
+        parameters.cpuparams_batch.n_threads = specification.threads
+        parameters.n_parallel = specification.slots
+        parameters.n_ctx = specification.pool_tokens
+        parameters.kv_unified = True
+        # In a shared cache most cells belong to others; only the flash kernel passes over them.
+        parameters.flash_attn_type = _LIBRARY.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        parameters.n_batch = max(BATCH_TOKENS, specification.slots)
+        parameters.n_ubatch = max(BATCH_TOKENS, specification.slots)
+        parameters.fit_params = False  # measuring the machine first costs 0.8 s of every start
+        parameters.warmup = False
+        # No prompt is kept after its answer: counts stay simple, and nobody can learn from timing
+        # what another caller asked.
+        parameters.cache_prompt = False
+        parameters.cache_ram_mib = 0
+        parameters.cache_idle_slots = False
+        parameters.ctx_shift = False
+        parameters.verbosity = -1
+        return parameters
+
+    async def facts(self) -> ModelFacts:
+        """Ask the model what it is."""
+        properties = msgspec.json.decode(await self._call("GET", "/props"), type=_Properties)
+        models = msgspec.json.decode(await self._call("GET", "/v1/models"), type=_Models)
+        trained = models.data[0].meta.n_ctx_train
+        limit = properties.default_generation_settings.n_ctx
+        return ModelFacts(
+            context_tokens=min(self._specification.context_tokens, trained, limit),
+            chat_template=properties.chat_template,
+            quantization=properties.model_ftype,
+        )
+
+    async def tokens(self, turns: list[Turn]) -> list[int]:
+        """The prompt of a conversation: the model's own chat template, tokenized."""
+        rendered = await self._call("POST", _TEMPLATE, {"messages": turns})
+        prompt = msgspec.json.decode(rendered, type=_Rendered).prompt
+        body = {"content": prompt, "add_special": True, "parse_special": True}
+        tokenized = await self._call("POST", "/tokenize", body)
+        return msgspec.json.decode(tokenized, type=_Tokens).tokens
+
+    @asynccontextmanager
+    async def complete(
+        self, prompt: list[int], sampling: Sampling, max_tokens: int, stop: Stop
+    ) -> AsyncGenerator[AsyncIterator[Piece]]:
+        """Generate at most `max_tokens`, or until asked to stop; leaving early ends it too.
+
+        On leaving, the slot has been let go of.
+        """
+        body = {
+            "prompt": prompt,
+            "n_predict": max_tokens,
+            "stream": True,
+            "cache_prompt": False,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+            "min_p": 0.0,
+            "seed": -1 if sampling.seed is None else sampling.seed,
+            "frequency_penalty": sampling.frequency_penalty,
+            "presence_penalty": sampling.presence_penalty,
+            # Penalties look back over the whole answer, as OpenAI defines them.
+            "repeat_last_n": max_tokens,
+        }
+        exchange = await self._open("POST", _COMPLETION, body)
+        try:
+            stop.on_request(exchange.half_close)
+            yield self._pieces(exchange, stop)
+        finally:
+            await exchange.hang_up()
+
+    async def _pieces(self, exchange: "_Exchange", stop: Stop) -> AsyncIterator[Piece]:
+        received = b""
+        async for data in exchange.body():
+            if stop.requested:
+                return
+            if exchange.status != 200:
+                received += data
+                continue
+            *lines, received = (received + data).split(b"\n")
+            for line in lines:
+                if line.startswith(b"data: {"):
+                    try:
+                        piece = msgspec.json.decode(line[6:], type=Piece)
+                    except msgspec.ValidationError as error:
+                        raise EngineFailed(f"llama.cpp failed: {line[6:600].decode()}") from error
+                    yield piece
+                    if piece.stop:
+                        return
+        if stop.requested:
+            return
+        if exchange.status != 200:
+            raise _refusal(_COMPLETION, exchange.status, received)
+        raise EngineFailed("llama.cpp ended an answer before it was complete. Try again.")
+
+    async def _call(self, method: str, path: str, body: object = None) -> bytes:
+        exchange = await self._open(method, path, body)
+        try:
+            answer = b"".join([data async for data in exchange.body()])
+        finally:
+            await exchange.hang_up()
+        if exchange.status != 200:
+            raise _refusal(path, exchange.status, answer)
+        return answer
+
+    async def _open(self, method: str, path: str, body: object) -> "_Exchange":
+        encoded = b"" if body is None else self._encoder.encode(body)
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: llama\r\nConnection: close\r\n"
+            f"Authorization: Bearer {self._key}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(encoded)}\r\n\r\n"
+        )
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(self._socket))
+        except OSError as error:
+            raise EngineFailed(f"llama.cpp doesn't answer ({error}). Try again.") from error
+        writer.write(head.encode() + encoded)
+        return _Exchange(reader, writer)
+
+
+def _refusal(path: str, status: int, body: bytes) -> CratonError:
+    """What llama.cpp's error means to the caller.
+
+    Only what a chat template refuses is the caller's fault: all else was checked before.
+    """
+    try:
+        message = msgspec.json.decode(body, type=_Error).error.message
+    except msgspec.MsgspecError:
+        message = body[:500].decode(errors="replace")
+    if path == _TEMPLATE and (status == 400 or "raise_exception" in message):
+        return BadRequest(f"The model's chat template refuses this conversation: {message}")
+    if status >= 500:
+        return EngineFailed(f"llama.cpp failed at {path}: {message}")
+    return Internal(f"llama.cpp refused what Craton had checked, at {path}: {message}")
+
+
+class _Exchange:
+    """One HTTP exchange; httptools calls back into it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._data: list[bytes] = []
+        self._is_whole = False
+        self._is_half_closed = False
+
+    @property
+    def status(self) -> int:
+        """The HTTP status; 0 before the head came."""
+        return int(self._parser.get_status_code())
+
+    def on_body(self, data: bytes) -> None:
+        """Httptools: a piece of the body."""
+        self._data.append(data)
+
+    def on_message_complete(self) -> None:
+        """Httptools: the answer is whole."""
+        self._is_whole = True
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The body as it comes; after `half_close` it may end at any point."""
+        total = 0
+        while not self._is_whole:
+            try:
+                async with asyncio.timeout(PIECE_SECONDS_MAX):
+                    received = await self._reader.read(65536)
+            except TimeoutError as error:
+                raise EngineTimeout(
+                    f"The model gave no token for {PIECE_SECONDS_MAX} s. Try again."
+                ) from error
+            except OSError as error:
+                raise EngineFailed(f"llama.cpp hung up ({error}). Try again.") from error
+            if not received:
+                if self._is_half_closed:
+                    return
+                raise EngineFailed("llama.cpp hung up. Try again.")
+            self._parser.feed_data(received)
+            data, self._data = b"".join(self._data), []
+            total += len(data)
+            if total > ANSWER_BYTES_MAX:
+                raise EngineFailed(f"llama.cpp sent more than {ANSWER_BYTES_MAX} bytes.")
+            if data:
+                yield data
+
+    def half_close(self) -> None:
+        """Say that no more is wanted; the server lets go soon and hangs up."""
+        if not self._is_half_closed:
+            self._is_half_closed = True
+            self._writer.write_eof()
+
+    async def hang_up(self) -> None:
+        """Say that no more is wanted, and wait until the server has let go."""
+        try:
+            self.half_close()
+            while await self._reader.read(65536):
+                pass
+        except OSError:
+            pass  # the server hung up first, which is as good
+        finally:
+            self._writer.close()

@@ -1,0 +1,71 @@
+"""What an engine process is started with, and the command line that says so.
+
+Starting and restarting the process is the supervisor's work. It must hold the write end of the
+child's standard input open for as long as it lives: end of input tells the child that nobody
+watches it any more, and it exits.
+"""
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+MODULE = "craton.models.engines.embedded.process"
+
+SLOTS = 32
+QUEUE_MAX = 256
+CONTEXT_TOKENS_MAX = 8192
+POOL_TOKENS = 20_480
+"""Cells of the key-value cache, shared by all slots: 32 answers of the default length with a short
+prompt each. SmolLM2-135M needs 23 KB for each, so the cache takes 470 MB."""
+
+
+class Specification(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine process. Sizes are tokens; `threads` are compute threads."""
+
+    name: str
+    model: Path
+    socket: Path
+    threads: int = 2
+    context_tokens: int = CONTEXT_TOKENS_MAX
+    """Most tokens of prompt and answer together; clipped to what the model was trained for."""
+    slots: int = SLOTS
+    """Most answers generated at once; more wait in the queue."""
+    queue_max: int = QUEUE_MAX
+    """Most requests waiting; one more is refused with `Throttled`."""
+    pool_tokens: int = POOL_TOKENS
+    """Cells of the key-value cache over all slots; at least `context_tokens`."""
+
+
+def command(specification: Specification, *, python: str = sys.executable) -> list[str]:
+    """The child's argument vector."""
+    return [
+        python,
+        "-m",
+        MODULE,
+        "--name",
+        specification.name,
+        "--model",
+        str(specification.model),
+        "--socket",
+        str(specification.socket),
+        "--threads",
+        str(specification.threads),
+        "--context-tokens",
+        str(specification.context_tokens),
+        "--slots",
+        str(specification.slots),
+        "--queue-max",
+        str(specification.queue_max),
+        "--pool-tokens",
+        str(specification.pool_tokens),
+    ]
+
+
+def parse(arguments: list[str]) -> Specification:
+    """Read an argument vector that `command` wrote (without the interpreter and the module)."""
+    values = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    fields = {name.removeprefix("--").replace("-", "_"): text for name, text in values.items()}
+    return msgspec.convert(
+        fields, Specification, strict=False, dec_hook=lambda kind, text: kind(text)
+    )
