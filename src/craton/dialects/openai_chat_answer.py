@@ -1,0 +1,318 @@
+"""Whole answers of OpenAI's chat completions: `Answer` to bytes, and back.
+
+What the conversation model doesn't know rides in `extra`: of the answer's start those of the body
+(`openai`) and of the message (`openai.message`), of its stop those of the choice, of its metadata
+those of the usage.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from craton.dialects.dialect import Stamp
+from craton.dialects.members import BodyReader, Json, Wire, check_nesting, members, plain
+from craton.dialects.openai_chat_messages import (
+    DIALECT,
+    MESSAGE,
+    extra_of,
+    own,
+    read_tool_call,
+    reasoning_block,
+    write_tool_call,
+)
+from craton.dialects.openai_chat_wire import (
+    AnswerBody,
+    AnswerChoice,
+    AnswerMessage,
+    Chunk,
+    ChunkChoice,
+    UsageBody,
+)
+from craton.kernel.errors import BadRequest, EngineFailed
+from craton.messages.blocks import (
+    Block,
+    CitedText,
+    Extra,
+    Opaque,
+    Reasoning,
+    Refusal,
+    Text,
+    ToolUse,
+)
+from craton.messages.events import Answer, MessageStart, MessageStop, Metadata, StopReason
+from craton.messages.usage import Usage
+
+_ANSWERS: BodyReader[AnswerBody] = BodyReader(AnswerBody)
+_encode = msgspec.json.encode
+
+FINISH_REASONS = {
+    StopReason.END_TURN: "stop",
+    StopReason.STOP_SEQUENCE: "stop",
+    StopReason.TOOL_USE: "tool_calls",
+    StopReason.MAX_TOKENS: "length",
+    StopReason.CONTEXT_WINDOW_EXCEEDED: "length",
+    StopReason.CONTENT_FILTERED: "content_filter",
+    StopReason.GUARDRAIL_INTERVENED: "content_filter",
+    StopReason.MALFORMED_MODEL_OUTPUT: "stop",
+    StopReason.MALFORMED_TOOL_USE: "stop",
+}
+_STOP_REASONS = {
+    "stop": StopReason.END_TURN,
+    "length": StopReason.MAX_TOKENS,
+    "tool_calls": StopReason.TOOL_USE,
+    "function_call": StopReason.TOOL_USE,
+    "content_filter": StopReason.CONTENT_FILTERED,
+}
+_BROKEN = ("abort", "error", "insufficient_system_resource")
+"""Finish reasons of vLLM, SGLang and DeepSeek that say that the engine gave up."""
+
+
+def answer_id(stamp: Stamp) -> str:
+    """The wire's id of an answer, from Craton's id of the request."""
+    return "chatcmpl-" + stamp.request_id.replace("-", "")
+
+
+def finish_reason(stop: MessageStop) -> str:
+    """Why it stopped, in the wire's words; one that this model doesn't know goes on as it came."""
+    return own(stop.extra).get("finish_reason") or FINISH_REASONS[stop.stop_reason]
+
+
+def read_stop(choice: AnswerChoice | ChunkChoice) -> MessageStop:
+    """Why an answer stopped; EngineFailed where the upstream says that it broke."""
+    reason = choice.finish_reason or "stop"
+    known = _STOP_REASONS.get(reason)
+    if (
+        known is not None
+        and choice.rest is UNSET
+        and choice.stop_reason is None
+        and choice.token_ids is None
+        and reason != "function_call"
+    ):
+        return MessageStop(stop_reason=known)
+    if reason in _BROKEN:
+        raise EngineFailed(f"The upstream gave up on the answer: its finish_reason is {reason!r}.")
+    rides: Json = dict(members(choice) or {})
+    if known is None or reason == "function_call":
+        rides["finish_reason"] = reason
+    stop_reason = known or StopReason.END_TURN
+    stop_sequence = None
+    if choice.stop_reason is not None:
+        rides["stop_reason"] = choice.stop_reason
+        if isinstance(choice.stop_reason, str) and reason == "stop":
+            stop_reason, stop_sequence = StopReason.STOP_SEQUENCE, choice.stop_reason
+    if choice.token_ids is not None:
+        rides["token_ids"] = choice.token_ids
+    return MessageStop(
+        stop_reason=stop_reason, stop_sequence=stop_sequence, extra=extra_of(rides or None)
+    )
+
+
+def read_start(body: AnswerBody | Chunk, message: Json) -> MessageStart:
+    """How an answer begins, with what its body says beside it."""
+    rides: Json = dict(members(body) or {})
+    if body.system_fingerprint is not None:
+        rides["system_fingerprint"] = body.system_fingerprint
+    if body.prompt_token_ids is not None:
+        rides["prompt_token_ids"] = body.prompt_token_ids
+    if type(body) is AnswerBody:
+        if body.prompt_logprobs is not None:
+            rides["prompt_logprobs"] = body.prompt_logprobs
+        if body.kv_transfer_params is not None:
+            rides["kv_transfer_params"] = body.kv_transfer_params
+    if not rides and not message:
+        return MessageStart(id=body.id, model=body.model)
+    extra: Extra = {}
+    if rides:
+        extra[DIALECT] = rides
+    if message:
+        extra[MESSAGE] = message
+    return MessageStart(id=body.id, model=body.model, extra=extra or None)
+
+
+def read_metadata(usage: UsageBody | None, service_tier: str | None) -> Metadata:
+    """What an answer used. An upstream that doesn't say can't be billed exactly: EngineFailed."""
+    if usage is None:
+        raise EngineFailed(
+            "The upstream's answer came without usage. It has to send it, in a stream where "
+            "stream_options.include_usage asks for it."
+        )
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    rides: Json = dict(members(usage) or {})
+    read = written = reasoning = 0
+    if prompt is not None:
+        # An upstream that counts more cached tokens than it had would make a count negative.
+        read = min(prompt.cached_tokens or 0, usage.prompt_tokens)
+        written = min(prompt.cache_write_tokens or 0, usage.prompt_tokens - read)
+        if prompt.rest is not UNSET or prompt.audio_tokens:
+            _ride(rides, "prompt_tokens_details", prompt, ("cached_tokens", "cache_write_tokens"))
+    if completion is not None:
+        reasoning = completion.reasoning_tokens or 0
+        if (
+            completion.rest is not UNSET
+            or completion.audio_tokens
+            or completion.accepted_prediction_tokens
+            or completion.rejected_prediction_tokens
+        ):
+            _ride(rides, "completion_tokens_details", completion, ("reasoning_tokens",))
+    return Metadata(
+        usage=Usage(
+            input_tokens=usage.prompt_tokens - read - written,
+            output_tokens=usage.completion_tokens,
+            cache_read_tokens=read,
+            cache_write_tokens=written,
+            reasoning_tokens=reasoning,
+        ),
+        service_tier=service_tier,
+        extra=extra_of(rides or None),
+    )
+
+
+def _ride(rides: Json, name: str, details: Wire, known: tuple[str, ...]) -> None:
+    left = {key: value for key, value in plain(details).items() if key not in known and value != 0}
+    if left:
+        rides[name] = left
+
+
+def write_usage(metadata: Metadata) -> Json:
+    """What an answer used, in the wire's counts: the prompt's include what a cache served."""
+    usage = metadata.usage
+    rides = own(metadata.extra)
+    prompt: Json = {"cached_tokens": usage.cache_read_tokens}
+    if usage.cache_write_tokens:
+        prompt["cache_write_tokens"] = usage.cache_write_tokens
+    completion: Json = {"reasoning_tokens": usage.reasoning_tokens}
+    body: Json = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": prompt,
+        "completion_tokens_details": completion,
+    }
+    if rides:
+        prompt |= rides.get("prompt_tokens_details", {})
+        completion |= rides.get("completion_tokens_details", {})
+        body = {**rides, **body}
+    return body
+
+
+def write_answer(answer: Answer, stamp: Stamp) -> bytes:
+    """The body of a whole answer."""
+    message, logprobs = _write_message(answer.content)
+    choice: Json = {
+        "index": 0,
+        "message": message,
+        "logprobs": logprobs,
+        "finish_reason": finish_reason(answer.stop),
+    }
+    body: Json = {
+        "id": answer_id(stamp),
+        "object": "chat.completion",
+        "created": stamp.created_s,
+        "model": stamp.model,
+        "choices": [choice],
+        "usage": write_usage(answer.metadata),
+    }
+    if answer.metadata.service_tier is not None:
+        body["service_tier"] = answer.metadata.service_tier
+    if answer.stop.extra is not None:
+        _add(choice, own(answer.stop.extra))
+    if answer.start.extra is not None:
+        _add(message, answer.start.extra.get(MESSAGE, {}))
+        _add(body, own(answer.start.extra))
+    return _encode(body)
+
+
+def _add(document: Json, rides: Json) -> None:
+    for name, value in rides.items():
+        if document.get(name) is None:
+            document[name] = value
+
+
+def _write_message(content: Iterable[Block]) -> tuple[Json, Json | None]:
+    text: str | None = None
+    message: Json = {"role": "assistant", "content": None, "refusal": None}
+    calls: list[Json] = []
+    logprobs: Json | None = None
+    for block in content:
+        match block:
+            case Text():
+                text = block.text if text is None else text + block.text
+            case ToolUse() if not block.server:
+                calls.append(write_tool_call(block))
+            case Reasoning():
+                name = "reasoning" if own(block.extra).get("reasoning") else "reasoning_content"
+                message[name] = message.get(name, "") + (block.text or "")
+            case CitedText():
+                text = (text or "") + "".join(block.passages)
+            case Refusal():
+                message["refusal"] = (message["refusal"] or "") + block.text
+            case Opaque(dialect="openai", kind="delta"):
+                _add_deltas(message, block.value)
+            case _:
+                continue  # what this wire has no word for, such as a server tool's steps
+        if isinstance(block, Text | Refusal) and block.logprobs:
+            logprobs = {"content": None, "refusal": None} if logprobs is None else logprobs
+            kind = "refusal" if isinstance(block, Refusal) else "content"
+            logprobs[kind] = (logprobs[kind] or []) + block.logprobs
+    message["content"] = text
+    if calls:
+        message["tool_calls"] = calls
+    return message, logprobs
+
+
+def _add_deltas(message: Json, value: Any) -> None:  # noqa: ANN401 - an opaque block's value
+    deltas = value.get("deltas", []) if isinstance(value, dict) else []  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON
+    for delta in deltas:  # pyright: ignore[reportUnknownVariableType] - JSON
+        _add(message, delta)  # pyright: ignore[reportUnknownArgumentType] - JSON
+
+
+def read_answer(body: bytes) -> Answer:
+    """Read the body of a whole answer; EngineFailed where it isn't one."""
+    try:
+        wire = _ANSWERS.read(body)
+        check_nesting(body)
+    except BadRequest as error:
+        raise EngineFailed(f"The upstream's answer can't be read: {error.message}") from None
+    if len(wire.choices) != 1:
+        raise EngineFailed(f"The upstream sent {len(wire.choices)} choices where one was due.")
+    choice = wire.choices[0]
+    rides: Json = {}
+    content = _read_content(choice, rides)
+    return Answer(
+        start=read_start(wire, rides),
+        content=content,
+        stop=read_stop(choice),
+        metadata=read_metadata(wire.usage, wire.service_tier),
+    )
+
+
+def _read_content(choice: AnswerChoice, rides: Json) -> list[Block]:
+    message = choice.message
+    logprobs = choice.logprobs
+    content: list[Block] = []
+    if message.reasoning_content is not None or message.reasoning is not None:
+        block = reasoning_block(message.reasoning_content, message.reasoning)
+        content += [] if block is None else [block]
+    if message.content is not None:
+        came = logprobs.content if logprobs is not None else None
+        content.append(Text(text=message.content, logprobs=came or None))
+    if message.refusal is not None:
+        came = logprobs.refusal if logprobs is not None else None
+        content.append(Refusal(text=message.refusal, logprobs=came or None))
+    for call in message.tool_calls or ():
+        content.append(read_tool_call(call))
+    _read_rides(message, rides)
+    return content
+
+
+def _read_rides(message: AnswerMessage, rides: Json) -> None:
+    if message.annotations:
+        rides["annotations"] = message.annotations
+    if message.audio is not None:
+        rides["audio"] = message.audio
+    if message.function_call is not None:
+        rides["function_call"] = message.function_call
+    if message.rest is not UNSET:
+        rides |= members(message) or {}
