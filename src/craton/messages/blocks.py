@@ -76,9 +76,10 @@ DocumentSource = InlineSource | S3Source | UrlSource | FileSource | TextSource |
 
 
 class Text(Part, frozen=True, tag="text"):
-    """Plain text."""
+    """Plain text. `logprobs`, in an answer: each token's, where the request asked for them."""
 
     text: str
+    logprobs: list[Any] | None = None
 
 
 class Image(Part, frozen=True, tag="image"):
@@ -207,6 +208,7 @@ class Refusal(Part, frozen=True, tag="refusal"):
     """The model's own refusal, which OpenAI keeps apart from text."""
 
     text: str
+    logprobs: list[Any] | None = None
 
 
 class ToolReference(Part, frozen=True):

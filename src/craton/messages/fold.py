@@ -1,7 +1,7 @@
 """A whole answer from its events, and the events of a whole answer: each the other's inverse."""
 
 from collections.abc import Iterable, Iterator
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
@@ -97,9 +97,9 @@ class _OpenBlock:
                 citations = self._citations()
                 if citations:
                     return CitedText(passages=[text], citations=citations, extra=extra)
-                return Text(text=text, extra=extra)
+                return Text(text=text, logprobs=self._logprobs(), extra=extra)
             case BlockKind.REFUSAL:
-                return Refusal(text=self._text(), extra=extra)
+                return Refusal(text=self._text(), logprobs=self._logprobs(), extra=extra)
             case BlockKind.TOOL_USE:
                 text = "".join(d.json for d in self.deltas if isinstance(d, ToolInputDelta))
                 return ToolUse(
@@ -139,6 +139,10 @@ class _OpenBlock:
 
     def _text(self) -> str:
         return "".join(d.text for d in self.deltas if isinstance(d, TextDelta))
+
+    def _logprobs(self) -> list[Any] | None:
+        came = [d.logprobs for d in self.deltas if isinstance(d, TextDelta) and d.logprobs]
+        return [token for tokens in came for token in tokens] if came else None
 
     def _citations(self) -> list[Citation]:
         return [d.citation for d in self.deltas if isinstance(d, CitationDelta)]
@@ -190,18 +194,18 @@ def unfold(answer: Answer) -> Iterator[Event]:
 def _events_of(index: int, block: Block) -> Iterator[Event]:
     extra = block.extra
     match block:
-        case Text(text=text):
+        case Text(text=text, logprobs=logprobs):
             yield BlockStart(index=index, extra=extra)
-            if text:
-                yield TextDelta(index=index, text=text)
+            if text or logprobs:
+                yield TextDelta(index=index, text=text, logprobs=logprobs)
         case CitedText(passages=passages, citations=citations):
             yield BlockStart(index=index, extra=extra)
             yield TextDelta(index=index, text="".join(passages))
             for citation in citations:
                 yield CitationDelta(index=index, citation=citation)
-        case Refusal(text=text):
+        case Refusal(text=text, logprobs=logprobs):
             yield BlockStart(index=index, kind=BlockKind.REFUSAL, extra=extra)
-            yield TextDelta(index=index, text=text)
+            yield TextDelta(index=index, text=text, logprobs=logprobs)
         case ToolUse():
             yield BlockStart(
                 index=index,
