@@ -43,6 +43,5 @@ def run(main: Main, log: Log) -> None:
     try:
         uvloop.run(_run(main))
     except CratonError as error:
-        log.error("fatal", error=error.message)
-        print(f"craton: {error.message}", file=sys.stderr)  # noqa: T201 - the operator's terminal
+        log.warning("fatal", error=error.message)
         sys.exit(FATAL_STATUS)

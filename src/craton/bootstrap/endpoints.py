@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from craton.apis.anthropic.endpoints import anthropic_endpoints
 from craton.apis.app import Endpoint, Finder
-from craton.apis.native.endpoints import native_endpoints
+from craton.apis.exchange import Exchange
 from craton.apis.native.signals import signal_endpoints
-from craton.apis.openai.endpoints import openai_endpoints
+from craton.apis.native.wire import NativeWire
+from craton.apis.openai.endpoints import OpenAIFinder, openai_endpoints
 from craton.apis.services import Services
 from craton.http import HttpRequest
+from craton.kernel.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,4 +24,16 @@ class Table:
 
 def endpoints(services: Services, *, default_model: str) -> Table:
     """Wire every protocol."""
-    raise NotImplementedError
+
+    async def unknown(_: Exchange) -> None:
+        raise NotFound("There is nothing here.")
+
+    nothing = Endpoint(NativeWire(), unknown, None)
+    return Table(
+        exact={
+            **signal_endpoints(services, default_model=default_model),
+            **openai_endpoints(services),
+        },
+        finders=[OpenAIFinder(services)],
+        fallback=lambda _: nothing,
+    )

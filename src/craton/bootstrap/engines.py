@@ -1,5 +1,6 @@
 """Makes the engine of a model card. Each engine's module is imported only when a card needs it."""
 
+from pathlib import Path
 from typing import assert_never
 
 from craton.bootstrap.settings import Settings
@@ -8,6 +9,8 @@ from craton.kernel.log import Log
 from craton.models.card import EchoSource, EmbeddedSource, ModelCard, RemoteSource
 from craton.models.engine import Engine
 from craton.models.engines.echo import EchoEngine
+from craton.models.engines.embedded.client import EmbeddedEngine
+from craton.models.engines.remote import RemoteEngine
 
 
 class EngineMaker:
@@ -28,8 +31,9 @@ class EngineMaker:
                     output_tokens_default=card.output_tokens_default,
                 )
             case EmbeddedSource():
-                raise NotImplementedError
+                socket = Path(self._settings.engine_socket(card.id))
+                return EmbeddedEngine(socket, name=card.id)
             case RemoteSource():
-                raise NotImplementedError
+                return RemoteEngine(card.source, name=card.id, clock=self._clock)
             case _:
                 assert_never(card.source)

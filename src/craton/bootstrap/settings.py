@@ -44,6 +44,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data / "credentials.json"
 
     @property
+    def endpoint(self) -> Path:
+        """Where a running Craton says its address, for `craton env` and the other clients."""
+        return self.data / "endpoint.json"
+
+    @property
     def vault_key(self) -> Path:
         """The 0600 file with the master key of secrets at rest."""
         return self.data / "vault.key"

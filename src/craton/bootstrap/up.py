@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from craton.bootstrap.engine_specs import EngineKeeper
 from craton.bootstrap.settings import Settings, checked
 from craton.bootstrap.supervisor import Supervisor, listen, specs
 from craton.kernel.clock import Clock
-from craton.kernel.errors import Conflict
+from craton.kernel.errors import Conflict, NotFound
 from craton.kernel.log import Log
+from craton.models import weights
+from craton.models.card import EmbeddedSource
 from craton.store.client import StateClient
 from craton.store.kind import Change
 
@@ -32,7 +34,7 @@ class Running(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncIterator[Running]:
+async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerator[Running]:
     """Start everything; on leaving, end everything in order."""
     checked(settings)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -43,14 +45,19 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncIterato
         )
         with (settings.data / "craton.log").open("ab", buffering=0) as output:
             supervisor = Supervisor(clock=clock, log=log, output=output)
-            keeper = EngineKeeper(settings, supervisor, log)
+            keeper = EngineKeeper(
+                settings, supervisor, log, Weights(settings.data / "weights").locate
+            )
             for spec in specs(settings, listening):
                 supervisor.start(spec)
             state = _follow(settings, keeper, clock, log)
             opening = asyncio.get_running_loop().create_task(state.open())
             try:
                 host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                yield Running(settings, supervisor, f"http://{host}:{settings.port}")
+                url = f"http://{host}:{settings.port}"
+                endpoint = {"url": url, "pid": os.getpid(), "region": settings.region}
+                settings.endpoint.write_bytes(msgspec.json.encode(endpoint))
+                yield Running(settings, supervisor, url)
             finally:
                 opening.cancel()
                 await state.close()
@@ -74,6 +81,24 @@ def _follow(settings: Settings, keeper: EngineKeeper, clock: Clock, log: Log) ->
         log=log,
         on_change=apply,
     )
+
+
+class Weights:
+    """Finds the file of an embedded model's weights, fetching bundled ones on first use."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def locate(self, source: EmbeddedSource) -> Path:
+        """The file; Unavailable or NotFound says why there is none, and what to do."""
+        if source.weights is not None:
+            artifact = weights.find(source.weights)
+            return await asyncio.to_thread(weights.fetch, artifact, self._folder)
+        assert source.gguf is not None, "a card names weights or a file"
+        path = Path(source.gguf)
+        if not await asyncio.to_thread(path.is_file):
+            raise NotFound(f"The weights file {path} is gone. Put it back, or remove the model.")
+        return path
 
 
 class _locked:  # noqa: N801 - reads as a with-statement

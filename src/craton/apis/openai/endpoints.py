@@ -1,0 +1,125 @@
+"""OpenAI's endpoints. The request and the answer are the dialect's; nothing here knows a body."""
+
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from craton.apis.app import Endpoint
+from craton.apis.dialect_wire import DialectWire
+from craton.apis.exchange import Exchange
+from craton.apis.services import Services
+from craton.dialects.openai_chat import SERVER
+from craton.http import HttpRequest
+from craton.kernel.errors import NotBuilt, NotFound
+from craton.models.card import Alias, ModelCard
+
+INVOKE = "bedrock:InvokeModel"
+LIST = "bedrock:ListFoundationModels"
+MODELS = b"/v1/models"
+_JSON = (b"content-type", b"application/json")
+
+WIRE = DialectWire("openai", SERVER, request_id_header=b"x-request-id")
+
+NOT_BUILT = (
+    b"/v1/responses",
+    b"/v1/embeddings",
+    b"/v1/completions",
+    b"/v1/files",
+    b"/v1/batches",
+    b"/v1/images/generations",
+    b"/v1/audio/speech",
+    b"/v1/audio/transcriptions",
+    b"/v1/moderations",
+    b"/v1/fine_tuning/jobs",
+)
+"""Operations that OpenAI has and Craton doesn't, yet: refused by name, never answered wrongly."""
+
+
+class OpenAIModel(msgspec.Struct, frozen=True):
+    """One entry of `/v1/models`."""
+
+    id: str
+    created: int
+    owned_by: str
+    object: str = "model"
+
+
+class OpenAIModelList(msgspec.Struct, frozen=True):
+    """The answer of `/v1/models`."""
+
+    data: list[OpenAIModel]
+    object: str = "list"
+
+
+def openai_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]:
+    """The endpoints with fixed paths."""
+
+    async def chat(exchange: Exchange) -> None:
+        request = WIRE.dialect.read_request(exchange.request.body)
+        await services.inference.run(exchange, WIRE, request)
+
+    return {("POST", b"/v1/chat/completions"): Endpoint(WIRE, chat, INVOKE)}
+
+
+class OpenAIFinder:
+    """Finds what has no fixed path, and says no in OpenAI's words to the rest of `/v1`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._list = Endpoint(WIRE, self._list_models, LIST)
+        self._get = Endpoint(WIRE, self._get_model, LIST)
+        self._not_built = Endpoint(WIRE, self._refuse_not_built, INVOKE)
+        self._unknown = Endpoint(WIRE, self._refuse_unknown, None)
+
+    def __call__(self, request: HttpRequest) -> Endpoint | None:
+        """The endpoint of a request under `/v1`; None for other paths."""
+        path = request.raw_path
+        if not path.startswith(b"/v1/"):
+            return None
+        if request.method == "GET" and path == MODELS:
+            return self._list
+        if request.method == "GET" and path.startswith(MODELS + b"/"):
+            return self._get
+        if any(path == name or path.startswith(name + b"/") for name in NOT_BUILT):
+            return self._not_built
+        return self._unknown
+
+    async def _list_models(self, exchange: Exchange) -> None:
+        router = self._services.router
+        entries = [_of_card(card) for card in router.cards()]
+        entries += [_of_alias(alias) for alias in router.aliases()]
+        headers = (_JSON, (b"x-request-id", exchange.request_id.encode()))
+        exchange.respond((200, headers, msgspec.json.encode(OpenAIModelList(entries))))
+
+    async def _get_model(self, exchange: Exchange) -> None:
+        name = model_name(exchange.request.raw_path, MODELS)
+        card = self._services.router.card(name)
+        entry = msgspec.structs.replace(_of_card(card), id=name)
+        headers = (_JSON, (b"x-request-id", exchange.request_id.encode()))
+        exchange.respond((200, headers, msgspec.json.encode(entry)))
+
+    async def _refuse_not_built(self, exchange: Exchange) -> None:
+        raise NotBuilt(
+            f"Craton has not built {exchange.request.raw_path.decode('latin-1')} yet. "
+            "docs/coverage.md lists what it serves."
+        )
+
+    async def _refuse_unknown(self, exchange: Exchange) -> None:
+        request = exchange.request
+        raise NotFound(
+            f"There is no {request.method} {request.raw_path.decode('latin-1')} here. "
+            "Served are POST /v1/chat/completions, POST /v1/messages and GET /v1/models."
+        )
+
+
+def model_name(raw_path: bytes, folder: bytes) -> str:
+    """The model's name at the end of a path, percent-decoded; it may hold slashes."""
+    return unquote_to_bytes(raw_path[len(folder) + 1 :]).decode("utf-8", "replace")
+
+
+def _of_card(card: ModelCard) -> OpenAIModel:
+    return OpenAIModel(card.id, card.created_ms // 1000, card.lab)
+
+
+def _of_alias(alias: Alias) -> OpenAIModel:
+    return OpenAIModel(alias.name, alias.created_ms // 1000, alias.model)

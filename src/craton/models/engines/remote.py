@@ -1,0 +1,149 @@
+"""A model behind an OpenAI-compatible server: vLLM, SGLang, a lab's API, another Craton.
+
+The request is written in the client's side of the dialect and the answer read back into events, so
+a remote model is an engine like any other. Usage is the upstream's own. An upstream tells it only
+at the end of its answer; so when the client leaves, the rest is read and dropped for a while
+(`DRAIN_S`), and what it says is billed. After that the connection is closed and nothing is known.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from craton.dialects.openai_chat import CLIENT
+from craton.http import (
+    ConnectFailed,
+    ConnectTimeout,
+    HttpClient,
+    HttpResponse,
+    Origin,
+    PoolFull,
+    ResponseBroken,
+    ResponseTimeout,
+    ResponseTooLarge,
+    Timeouts,
+)
+from craton.kernel.clock import Clock
+from craton.kernel.errors import (
+    BadRequest,
+    EngineFailed,
+    EngineNotReady,
+    EngineTimeout,
+    Throttled,
+)
+from craton.messages import Event, Metadata, Request, unfold
+from craton.models.card import RemoteSource
+from craton.models.engine import Stop
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+TIMEOUTS = Timeouts()
+DRAIN_S = 30
+
+
+class RemoteEngine:
+    """Speaks OpenAI chat completions to one upstream."""
+
+    def __init__(self, source: RemoteSource, *, name: str, clock: Clock) -> None:
+        self._name = name
+        self._source = source
+        self._clock = clock
+        self._client = HttpClient(clock=clock)
+        self._origin = Origin.parse(source.origin)
+        self._path = source.path.rstrip("/") + "/chat/completions"
+        self._headers = [(b"content-type", b"application/json")]
+        if source.credential_file is not None:
+            secret = _read_credential(source.credential_file, name)
+            self._headers.append((b"authorization", b"Bearer " + secret))
+
+    async def generate(
+        self, request: Request, *, request_id: str, stop: Stop
+    ) -> AsyncIterator[Event]:
+        """Yield the upstream's answer as events."""
+        del request_id
+        started_ns = self._clock.monotonic_ns()
+        asked = msgspec.structs.replace(request, model=self._source.model, stream_usage=True)
+        response = await self._send(CLIENT.write_request(asked))
+        if response.status != 200:
+            body = await self._read(response)
+            raise CLIENT.read_error(response.status, body)
+        loop = asyncio.get_running_loop()
+        stop.on_request(lambda: loop.call_later(DRAIN_S, response.close))
+        events = self._stream(response, stop) if request.stream else self._whole(response)
+        async for event in events:
+            if type(event) is Metadata:
+                elapsed_ms = (self._clock.monotonic_ns() - started_ns) // 1_000_000
+                event = msgspec.structs.replace(event, latency_ms=elapsed_ms)  # noqa: PLW2901 - the upstream doesn't say how long it took
+            yield event
+
+    async def close(self) -> None:
+        """Close the connections to the upstream."""
+        self._client.close()
+
+    async def _send(self, body: bytes) -> HttpResponse:
+        try:
+            return await self._client.request(
+                "POST", self._origin, self._path, self._headers, body, timeouts=TIMEOUTS
+            )
+        except (ConnectFailed, ConnectTimeout) as error:
+            raise EngineNotReady(
+                f"The server behind {self._name} can't be reached: {error.message} Try again later."
+            ) from error
+        except PoolFull as error:
+            raise Throttled(
+                f"Too many requests wait for the server behind {self._name}. Try again later."
+            ) from error
+        except ResponseTimeout as error:
+            raise self._late() from error
+        except ResponseBroken as error:
+            raise self._broken() from error
+
+    async def _read(self, response: HttpResponse) -> bytes:
+        try:
+            return await response.read(ANSWER_BYTES_MAX)
+        except ResponseTimeout as error:
+            raise self._late() from error
+        except (ResponseBroken, ResponseTooLarge) as error:
+            raise self._broken() from error
+
+    async def _whole(self, response: HttpResponse) -> AsyncIterator[Event]:
+        for event in unfold(CLIENT.read_answer(await self._read(response))):
+            yield event
+
+    async def _stream(self, response: HttpResponse, stop: Stop) -> AsyncIterator[Event]:
+        reader = CLIENT.stream_reader()
+        feed = reader.feed
+        try:
+            async for piece in response:
+                for event in feed(piece):
+                    yield event
+            for event in reader.close():
+                yield event
+        except ResponseTimeout as error:
+            raise self._late() from error
+        except ResponseBroken as error:
+            if stop.requested:
+                return
+            raise self._broken() from error
+        finally:
+            response.close()
+
+    def _late(self) -> EngineTimeout:
+        return EngineTimeout(f"The server behind {self._name} took too long. Try again later.")
+
+    def _broken(self) -> EngineFailed:
+        return EngineFailed(
+            f"The server behind {self._name} broke off its answer, so nothing was billed. "
+            "Try again."
+        )
+
+
+def _read_credential(path: str, name: str) -> bytes:
+    try:
+        return Path(path).read_bytes().strip()
+    except OSError as error:
+        raise BadRequest(
+            f"The credential file of {name} can't be read: {error.strerror}. Mend the path with "
+            "`craton models`."
+        ) from None
