@@ -179,18 +179,21 @@ class ClientConnection(asyncio.Protocol):
             raise Unanswered("The connection closed as soon as it was made. Try again.")
         self._response = response
         self._reader.begin(is_head=is_head)
-        self._headed = self._loop.create_future()
+        headed = self._headed = self._loop.create_future()
         self._active_ns = self._owner.clock.monotonic_ns()
         transport.write(data)
         try:
-            await self._headed
+            await headed
         except asyncio.CancelledError:
             response.close()
             self.close()
             raise
         finally:
             self.is_used = True
-            self._headed = None
+            # A short answer frees the connection before this task comes round again: by now it
+            # may carry another request, whose wait is not ours to clear.
+            if self._headed is headed:
+                self._headed = None
 
     def resume(self) -> None:
         """The reader took what waited for it."""
