@@ -38,6 +38,10 @@ class Shape:
     kind: str
     """structure, list, map, string, integer, long, float, double, boolean, blob or timestamp."""
     members: dict[str, "Member"] = field(default_factory=dict[str, "Member"])
+    body_members: dict[str, "Member"] = field(default_factory=dict[str, "Member"])
+    """Those members that stand in the body, by their name on the wire."""
+    located: list["Member"] = field(default_factory=list["Member"])
+    """Those members that stand elsewhere."""
     required: tuple[str, ...] = ()
     is_union: bool = False
     is_document: bool = False
@@ -52,6 +56,8 @@ class Shape:
     maximum: float | None = None
     """Of a number, or of the length of a string, list, map or blob."""
     pattern: str | None = None
+    is_plain: bool = False
+    """A scalar without constraints, or a free-form document: of the right type is good enough."""
     is_sensitive: bool = False
     timestamp_format: str | None = None
     payload: str | None = None
@@ -135,13 +141,22 @@ class ServiceModel:
             minimum=source.get("min"),
             maximum=source.get("max"),
             pattern=source.get("pattern"),
+            is_plain=source.get("document", False)
+            or (
+                source["type"] not in ("structure", "list", "map")
+                and not source.keys() & {"enum", "min", "max", "pattern"}
+            ),
             is_sensitive=source.get("sensitive", False),
             timestamp_format=source.get("timestampFormat"),
             payload=source.get("payload"),
         )
         # Filled in after the shape is known by name, since a shape may refer to itself.
         for member_name, member in source.get("members", {}).items():
-            shape.members[member_name] = self._member(member_name, member)
+            made = shape.members[member_name] = self._member(member_name, member)
+            if made.location is Location.BODY:
+                shape.body_members[made.wire_name] = made
+            else:
+                shape.located.append(made)
         if "member" in source:
             shape.element = self.shape(source["member"]["shape"])
         if "key" in source:

@@ -1,4 +1,4 @@
-"""The service models' regular expressions, made for Python and made safe.
+r"""The service models' regular expressions, made for Python and made safe.
 
 The models write for Java. Two things differ here: Python's `re` has no `\\p{…}` classes, and a few
 patterns take exponential time on hostile input (`(-*[a-z\\-])*` can read a run of hyphens in 2ⁿ
@@ -19,6 +19,22 @@ The class holds the hyphen itself, so the hyphens before it add nothing where th
 """
 
 _PROPERTY = re.compile(r"\\p\{([A-Z][a-z]?)\}")
+
+
+_KEPT_CHARACTERS_MAX = 256
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether the whole of a text fits a model's pattern."""
+    # Model ids and names come again and again, and their patterns are long.
+    if len(text) <= _KEPT_CHARACTERS_MAX:
+        return _matches_short(pattern, text)
+    return compiled(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=2048)
+def _matches_short(pattern: str, text: str) -> bool:
+    return compiled(pattern).fullmatch(text) is not None
 
 
 @lru_cache(maxsize=1024)

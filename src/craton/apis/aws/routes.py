@@ -17,6 +17,9 @@ from craton.apis.aws.operations import REST_JSON, Entry
 from craton.kernel.errors import BadRequest
 
 SEGMENTS_MAX = 32
+_KEPT_MAX = 1024
+_KEPT_BYTES_MAX = 256
+"""How many matches are kept, and of paths up to which length: clients use few models."""
 _FORM = "application/x-www-form-urlencoded"
 _FORM_BYTES_MAX = 1024 * 1024
 _CLAIMED_SERVICE = re.compile(r"Credential=[^,]*?/([a-z0-9-]+)/aws4_request")
@@ -45,6 +48,7 @@ class Routes:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._root = _Node()
+        self._found: dict[tuple[str, bytes], Match] = {}
         self._actions: dict[tuple[str, str], Entry] = {}
         self._targets: dict[str, Entry] = {}
         for entry in entries:
@@ -68,6 +72,9 @@ class Routes:
         Path and query are as they stood on the wire; header names are lower-case. BadRequest for
         a label that isn't UTF-8.
         """
+        known = self._found.get((method, raw_path))
+        if known is not None:
+            return known
         if raw_path == b"/":
             return self._find_by_name(raw_query, headers, body)
         text = raw_path.decode("latin-1")
@@ -86,7 +93,12 @@ class Routes:
             return None
         entry, names = ends[0] if len(ends) == 1 else _by_signing_name(ends, headers)
         labels = {name: _decoded(value) for name, value in zip(names, values, strict=True)}
-        return Match(entry=entry, labels=labels)
+        match = Match(entry=entry, labels=labels)
+        if len(ends) == 1 and len(raw_path) <= _KEPT_BYTES_MAX:
+            if len(self._found) >= _KEPT_MAX:
+                self._found.clear()
+            self._found[method, raw_path] = match
+        return match
 
     def _add(self, entry: Entry) -> None:
         path = entry.uri.partition("?")[0]
@@ -111,7 +123,7 @@ class Routes:
         segments: list[str],
         at: int,
         method: str,
-        slash: bool,  # noqa: FBT001 - the same
+        slash: bool,
         values: list[str],
     ) -> list[tuple[Entry, tuple[str, ...]]] | None:
         if at == len(segments):
