@@ -267,7 +267,7 @@ def _union_gatherer(shape: shapes.UnionType) -> _Gather | None:
         return None
 
     def gather(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-        kind: type[Any] = type(value)
+        kind = cast("type[Any]", type(value))
         if kind is list and gather_list is not None:
             return gather_list(value)
         if kind is not dict or not structs:

@@ -15,6 +15,7 @@ Named = Annotated[str, Meta(min_length=1)]
 Tokens = Annotated[int, Meta(ge=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Integer64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Bias = Annotated[int, Meta(ge=-100, le=100)] | Annotated[float, Meta(ge=-100, le=100)]
 Document = dict[str, Any]
 
 
@@ -282,7 +283,7 @@ class FullChatRequest(ChatRequest):
     audio: Document | None = None
     function_call: str | Document | None = None
     functions: list[Document] | None = None
-    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logit_bias: dict[str, Bias] | None = None
     modalities: list[str] | None = None
     moderation: Document | None = None
     prediction: Document | None = None
