@@ -25,6 +25,7 @@ from craton.dialects.converse_members import (
     rest,
     with_rest,
 )
+from craton.dialects.members import check_nesting, check_portable
 from craton.kernel.errors import BadRequest, Unsupported
 from craton.messages.blocks import CachePoint, Extra, Message, Opaque, Role
 from craton.messages.request import Guardrail, JsonFormat, JsonSchemaFormat, Request, Thinking
@@ -223,19 +224,23 @@ def _read_output_config(document: Members, settings: Members) -> Members:
 
 
 def _read_json_schema(document: Members) -> JsonSchemaFormat:
+    text: str = document["schema"]
+    check_nesting(text.encode())
     try:
-        schema = msgspec.json.decode(document["schema"])
+        schema = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(
             "The value at outputConfig.textFormat.structure.jsonSchema.schema is not JSON: "
             f"{error}. Send the JSON Schema as a string of JSON."
         ) from error
-    return JsonSchemaFormat(
+    output = JsonSchemaFormat(
         schema=schema,
         name=document.get("name"),
         description=document.get("description"),
         extra=rest(document, "schema", "name", "description"),
     )
+    check_portable(output)
+    return output
 
 
 def _write_output_config(request: Request) -> Members:
