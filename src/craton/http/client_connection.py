@@ -181,15 +181,14 @@ class ClientConnection(asyncio.Protocol):
         self._reader.begin(is_head=is_head)
         headed = self._headed = self._loop.create_future()
         self._active_ns = self._owner.clock.monotonic_ns()
+        self.is_used = True
         transport.write(data)
         try:
             await headed
         except asyncio.CancelledError:
             response.close()
-            self.close()
             raise
         finally:
-            self.is_used = True
             # A short answer frees the connection before this task comes round again: by now it
             # may carry another request, whose wait is not ours to clear.
             if self._headed is headed:
@@ -240,6 +239,7 @@ class ClientConnection(asyncio.Protocol):
         """Asyncio: the socket is connected."""
         transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of asyncio's
         self._transport = transport
+        self._active_ns = self._owner.clock.monotonic_ns()
         self._owner.counters.connections += 1
         self._owner.counters.connections_now += 1
         connected = transport.get_extra_info("socket")
@@ -257,17 +257,14 @@ class ClientConnection(asyncio.Protocol):
             reader.feed(data)
         except ResponseBroken as error:
             self._owner.counters.broken += 1
+            self._hand_on(response)  # what came before the fault can still be read
             self._fail(error)
             return
-        if reader.status and not response.status:
-            self._tell_head(response)
-        if reader.pieces:
-            pieces, reader.pieces = reader.pieces, []
-            waiting_bytes = response.add(pieces)
-            if waiting_bytes > self._owner.limits.unread_bytes_max and not reader.is_whole:
-                self._pause()
+        waiting_bytes = self._hand_on(response)
         if reader.is_whole:
             self._complete(response)
+        elif waiting_bytes > self._owner.limits.unread_bytes_max:
+            self._pause()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Asyncio: the connection is gone."""
@@ -284,10 +281,17 @@ class ClientConnection(asyncio.Protocol):
         reader.close()
         self._owner.forget(self)
 
-    def _tell_head(self, response: HttpResponse) -> None:
-        response.status, response.headers = self._reader.status, self._reader.headers
-        if self._headed is not None and not self._headed.done():
-            self._headed.set_result(None)
+    def _hand_on(self, response: HttpResponse) -> int:
+        """Give the answer what was read of it; returns how many bytes now wait for its reader."""
+        reader = self._reader
+        if reader.status and not response.status:
+            response.status, response.headers = reader.status, reader.headers
+            if self._headed is not None and not self._headed.done():
+                self._headed.set_result(None)
+        if not reader.pieces:
+            return 0
+        pieces, reader.pieces = reader.pieces, []
+        return response.add(pieces)
 
     def _tell_broken(self, response: HttpResponse) -> None:
         if self._reader.is_begun:

@@ -128,12 +128,13 @@ class ResponseReader:
         self._head_bytes += 16  # so that bare interim answers meet the limit too
         if self._is_interim:
             return
-        self.headers = Headers(self._pairs)
-        self.status = status
-        self._pairs = []
-        coding = self.headers.get(b"transfer-encoding")
+        headers = Headers(self._pairs)
+        coding = headers.get(b"transfer-encoding")
         if coding is not None and coding.lower() != b"chunked":
             self._stop(f"Transfer-Encoding {coding.decode('latin-1')!r} is unknown")
+        self.headers = headers
+        self.status = status
+        self._pairs = []
         if self._is_head:
             # llhttp can't be told that no body follows, so its connection isn't used again.
             self.is_whole = True
