@@ -32,7 +32,7 @@ _NAMES: Mapping[Fault, tuple[tuple[str, int], ...]] = {
     Fault.CONFLICT: (("ConflictException", 409), ("ValidationException", 400)),
     Fault.NOT_BUILT: (("UnsupportedOperationException", 501),),
     Fault.THROTTLED: (("ThrottlingException", 429),),
-    Fault.BUDGET_EXCEEDED: (("ServiceQuotaExceededException", 400), ("ValidationException", 400)),
+    Fault.BUDGET_EXCEEDED: (("ServiceQuotaExceededException", 400),),
     Fault.ENGINE_FAILED: (("ModelErrorException", 424), ("InternalServerException", 500)),
     Fault.ENGINE_TIMEOUT: (("ModelTimeoutException", 408), ("InternalServerException", 500)),
     Fault.ENGINE_NOT_READY: (

@@ -78,10 +78,8 @@ class Routes:
         if raw_path == b"/":
             return self._find_by_name(raw_query, headers, body)
         text = raw_path.decode("latin-1")
-        segments = text.split("/")[1:]
-        slash = segments[-1] == ""
-        if slash:
-            segments.pop()
+        slash = text.endswith("/")
+        segments = text.removesuffix("/").split("/")[1:]
         if not text.startswith("/") or len(segments) > SEGMENTS_MAX:
             return None
         if not all(segment and segment not in (".", "..") for segment in segments):

@@ -1,0 +1,165 @@
+"""Paths to operations, for every operation of the table."""
+
+import gzip
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from craton.apis.aws import coverage
+from craton.apis.aws.operations import BUILT, REST_JSON, Entry, entries
+from craton.apis.aws.routes import Routes
+from craton.kernel.errors import BadRequest
+
+ROUTES = Routes(entries())
+REST = [entry for entry in entries() if entry.protocol == REST_JSON]
+
+
+def path_of(entry: Entry) -> bytes:
+    return re.sub(r"\{[^}]+\}", "x%2Fy%3Az", entry.uri).encode()
+
+
+def signed_for(entry: Entry) -> dict[str, str]:
+    scope = f"AKIA/20260101/us-east-1/{entry.signing_name}/aws4_request"
+    return {"authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host"}
+
+
+def test_every_operation_is_found_by_its_own_path() -> None:
+    for entry in REST:
+        match = ROUTES.find(entry.method, path_of(entry), b"", signed_for(entry), b"")
+        assert match is not None, entry.key
+        found = match.entry
+        # bedrock-agent and bedrock-agent-runtime share their tagging paths and signing name.
+        assert found.name == entry.name, (entry.key, found.key)
+        assert found.signing_name == entry.signing_name
+        assert set(match.labels.values()) <= {"x/y:z"}
+        assert set(match.labels) == set(re.findall(r"\{(\w+)\}", entry.uri))
+
+
+def test_the_signing_name_decides_where_services_share_a_path() -> None:
+    for name in ("bedrock-agent", "bedrock-agentcore-control"):
+        (entry,) = [e for e in REST if e.key == (name, "TagResource")]
+        match = ROUTES.find("POST", b"/tags/arn", b"", signed_for(entry), b"")
+        assert match is not None
+        assert match.entry.service == name
+
+
+def test_a_slash_at_the_end_tells_two_operations_apart_and_else_is_ignored() -> None:
+    with_slash = ROUTES.find("POST", b"/agents/a/", b"", {}, b"")
+    without = ROUTES.find("POST", b"/agents/a", b"", {}, b"")
+    assert with_slash is not None
+    assert without is not None
+    assert (with_slash.entry.name, without.entry.name) == ("PrepareAgent", "InvokeInlineAgent")
+    match = ROUTES.find("GET", b"/foundation-models/", b"", {}, b"")
+    assert match is not None
+    assert match.entry.name == "ListFoundationModels"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/model//converse",
+        b"/model/../converse",
+        b"/model/./converse",
+        b"/model/a/converse/more",
+        b"/MODEL/a/converse",
+        b"model/a/converse",
+        b"",
+        b"/" + b"a/" * 100,
+        b"/%6dodel/a/converse",
+    ],
+)
+def test_a_path_that_is_not_quite_an_operations_is_none(path: bytes) -> None:
+    assert ROUTES.find("POST", path, b"", {}, b"") is None
+
+
+def test_a_method_that_an_operation_does_not_have_is_none() -> None:
+    assert ROUTES.find("GET", b"/model/a/converse", b"", {}, b"") is None
+
+
+def test_a_literal_goes_before_a_label() -> None:
+    def entry(name: str, uri: str) -> Entry:
+        return Entry(name, "f", "must", "GET", uri, 200, {}, "s", REST_JSON, "s", "v")
+
+    routes = Routes(
+        [
+            entry("Any", "/a/{x}/c"),
+            entry("Literal", "/a/b/{y}"),
+            entry("Deep", "/a/b/c/d"),
+            entry("Greedy", "/g/{rest+}/end"),
+        ]
+    )
+
+    def found(path: bytes) -> str | None:
+        match = routes.find("GET", path, b"", {}, b"")
+        return None if match is None else match.entry.name
+
+    assert found(b"/a/b/c") == "Literal"
+    assert found(b"/a/z/c") == "Any"
+    assert found(b"/a/b/c/d") == "Deep"
+    assert found(b"/a/z/z") is None
+    match = routes.find("GET", b"/g/1/2%2F3/end", b"", {}, b"")
+    assert match is not None
+    assert match.labels == {"rest": "1/2/3"}
+
+
+def test_a_label_that_is_not_utf8_is_refused() -> None:
+    with pytest.raises(BadRequest, match="UTF-8"):
+        ROUTES.find("POST", b"/model/%ff/converse", b"", {}, b"")
+
+
+def test_a_form_that_is_not_utf8_is_refused() -> None:
+    with pytest.raises(BadRequest, match="UTF-8"):
+        ROUTES.find("GET", b"/", b"Action=%ff", {}, b"")
+
+
+def test_matches_are_kept_within_a_bound() -> None:
+    routes = Routes(entries())
+    for number in range(3000):
+        match = routes.find("POST", b"/model/m%d/converse" % number, b"", {}, b"")
+        assert match is not None
+        assert match.labels == {"modelId": f"m{number}"}
+    assert len(routes._found) <= 1024
+
+
+def test_the_table_is_botocores() -> None:
+    for service in {entry.service for entry in entries()}:
+        folder = files("botocore") / "data" / service
+        version = max(entry.name for entry in folder.iterdir() if entry.is_dir())
+        model = json.loads(gzip.decompress((folder / version / "service-2.json.gz").read_bytes()))
+        known = {entry.name: entry for entry in entries() if entry.service == service}
+        assert known.keys() <= model["operations"].keys()
+        if service not in ("ec2", "sagemaker"):  # of these, only what concerns capacity
+            assert known.keys() == model["operations"].keys(), service
+        for name, entry in known.items():
+            operation, metadata = model["operations"][name], model["metadata"]
+            assert entry.method == operation["http"]["method"]
+            assert entry.uri == operation["http"]["requestUri"]
+            assert entry.protocol == metadata["protocol"]
+            assert entry.signing_name == metadata.get("signingName", service)
+            assert entry.api_version == metadata["apiVersion"]
+            if entry.protocol == REST_JSON:
+                declared = {
+                    error["shape"]: model["shapes"][error["shape"]]["error"]["httpStatusCode"]
+                    for error in operation.get("errors", [])
+                }
+                assert entry.errors == declared, entry.key
+
+
+def test_what_is_built_stands_in_the_table() -> None:
+    assert {entry.key for entry in entries()} >= BUILT
+
+
+def test_the_coverage_page_is_what_the_table_says() -> None:
+    page = Path(__file__).parents[4] / "docs" / "coverage.md"
+    assert page.read_text() == coverage.page(), (
+        "run: python -m craton.apis.aws.coverage > docs/coverage.md"
+    )
+
+
+def test_the_coverage_page_shows_what_is_built() -> None:
+    one = next(entry for entry in entries() if entry.name == "Converse")
+    assert "| Converse | inference | must | yes |" in coverage.page([one], frozenset({one.key}))
+    assert "| Converse | inference | must |  |" in coverage.page([one], frozenset())
