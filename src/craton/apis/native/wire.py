@@ -2,6 +2,7 @@
 
 import msgspec
 
+from craton.apis.native.contract import ErrorBody, ErrorDetail
 from craton.http import Reply
 from craton.kernel.errors import CratonError, Fault
 
@@ -24,6 +25,7 @@ STATUS = {
     Fault.INTERNAL: 500,
 }
 JSON = (b"content-type", b"application/json")
+REQUEST_ID = b"x-craton-request-id"
 
 
 class NativeWire:
@@ -33,6 +35,6 @@ class NativeWire:
 
     def error(self, error: CratonError, request_id: str) -> Reply:
         """An error as `{"error": {"type", "message", "request_id"}}`."""
-        body = {"type": error.fault, "message": error.message, "request_id": request_id}
-        headers = (JSON, (b"x-craton-request-id", request_id.encode()))
-        return STATUS[error.fault], headers, msgspec.json.encode({"error": body})
+        body = ErrorBody(ErrorDetail(error.fault, error.message, request_id))
+        headers = (JSON, (REQUEST_ID, request_id.encode()))
+        return STATUS[error.fault], headers, msgspec.json.encode(body)
