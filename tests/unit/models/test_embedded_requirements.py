@@ -3,9 +3,10 @@
 import math
 from typing import Any
 
+import msgspec
 import pytest
 
-from craton.kernel.errors import BadRequest, Unsupported
+from craton.kernel.errors import BadRequest, TooLarge, Unsupported
 from craton.messages import Message, Request, Role, Text
 from craton.messages.blocks import (
     Audio,
@@ -26,7 +27,14 @@ from craton.messages.blocks import (
 )
 from craton.messages.request import Guardrail, JsonFormat, Thinking
 from craton.messages.tools import AutoChoice, Tool
-from craton.models.engines.embedded.requirements import ANSWER_TOKENS, Turn, plan, turns
+from craton.models.engines.embedded.requirements import (
+    ANSWER_TOKENS,
+    CHARACTERS_MAX,
+    Plan,
+    Turn,
+    plan,
+    turns,
+)
 
 HELLO = [Message(role=Role.USER, content=[Text(text="Hello")])]
 SOURCE = InlineSource(data=b"x")
@@ -114,6 +122,25 @@ def test_top_k_in_additional_fields_is_held_to_the_same_range() -> None:
 def test_stop_sequences_have_limits(sequences: list[str]) -> None:
     with pytest.raises(BadRequest, match=r"(?i)stop sequence"):
         plan(request(stop_sequences=sequences))
+
+
+def test_half_a_surrogate_pair_is_refused_before_it_can_break_a_frame() -> None:
+    half = [Message(role=Role.USER, content=[Text(text="ab\ud800")])]
+    with pytest.raises(BadRequest, match="surrogate pair at character 2"):
+        plan(request(messages=half))
+    with pytest.raises(BadRequest, match="Stop sequence 0 holds half"):
+        plan(request(stop_sequences=["\udfff"]))
+
+
+def test_every_plan_fits_a_message_however_large_the_callers_numbers() -> None:
+    planned = plan(request(max_tokens=10**30, seed=-(10**30)))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(planned), type=Plan) == planned
+
+
+def test_a_conversation_over_the_character_limit_is_refused_with_both_numbers() -> None:
+    long = [Message(role=Role.USER, content=[Text(text="x" * (CHARACTERS_MAX + 1))])]
+    with pytest.raises(TooLarge, match="2000001 characters; at most 2000000"):
+        plan(request(messages=long))
 
 
 def test_an_empty_conversation_is_refused() -> None:

@@ -33,6 +33,7 @@ from craton.models.engines.embedded.contract import (
     Ready,
     StopGeneration,
 )
+from craton.models.engines.embedded.requirements import plan
 
 Inbox = asyncio.Queue[list[Event] | int | CratonError]
 
@@ -69,11 +70,12 @@ class EmbeddedEngine:
         self, request: Request, *, request_id: str, stop: Stop
     ) -> AsyncGenerator[Event]:
         """Yield the answer's events."""
+        planned = plan(request)
         link = await self._linked()
         inbox = link.open(request_id)
         is_whole = False
         try:
-            link.send(Generate(request_id, request))
+            link.send(Generate(request_id, planned))
             stop.on_request(lambda: link.send(StopGeneration(request_id)))
             while not is_whole:
                 match await inbox.get():
@@ -93,11 +95,12 @@ class EmbeddedEngine:
 
     async def count(self, request: Request) -> int:
         """Prompt tokens of the request, template included."""
+        planned = plan(request)
         link = await self._linked()
         request_id = link.next_count_id()
         inbox = link.open(request_id)
         try:
-            link.send(Count(request_id, request))
+            link.send(Count(request_id, planned.turns))
             match await inbox.get():
                 case CratonError() as error:
                     raise error

@@ -5,12 +5,16 @@ of which the last holds the stream's `Metadata`, or by one `Failed`. `Stop` ends
 and in good order. A worker that hangs up stops all that it started. Both ends come from one
 installation, so there are no versions to negotiate: `Hello` carries one only to refuse a leftover
 process of another release.
+
+What crosses is not the caller's request but the plan made of it: checked, text only, and with no
+number that doesn't fit the encoding. So one request can't break a frame that carries others.
 """
 
 import msgspec
 
 from craton.kernel.errors import Fault
-from craton.messages import Event, Request
+from craton.messages import Event
+from craton.models.engines.embedded.requirements import Plan, Turn
 
 CONTRACT = 1
 
@@ -38,7 +42,7 @@ class Generate(msgspec.Struct, frozen=True, tag="generate"):
     """Continue this conversation."""
 
     request_id: str
-    request: Request
+    plan: Plan
 
 
 class StopGeneration(msgspec.Struct, frozen=True, tag="stop"):
@@ -48,10 +52,10 @@ class StopGeneration(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Count(msgspec.Struct, frozen=True, tag="count"):
-    """How many tokens would this request's prompt have?"""
+    """How many tokens would the prompt of these turns have?"""
 
     request_id: str
-    request: Request
+    turns: list[Turn]
 
 
 class Counted(msgspec.Struct, frozen=True, tag="counted"):

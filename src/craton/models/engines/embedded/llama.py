@@ -80,6 +80,36 @@ class _Error(msgspec.Struct, frozen=True):
     error: _ErrorDetail
 
 
+def parameters(specification: Specification, *, socket: Path, key: str) -> Any:  # noqa: ANN401 - the library has no stubs
+    """The library's settings: every one that differs from its defaults, and why."""
+    settings: Any = _LIBRARY.CommonParams()
+    settings.model.path = str(specification.model)
+    settings.hostnames = [str(socket)]
+    settings.api_keys = [key]
+    settings.ui = False
+    settings.endpoint_slots = False
+    settings.n_threads_http = specification.slots + 8
+    settings.cpuparams.n_threads = specification.threads
+    settings.cpuparams_batch.n_threads = specification.threads
+    settings.n_parallel = specification.slots
+    settings.n_ctx = specification.pool_tokens
+    settings.kv_unified = True
+    # In a shared cache most cells belong to others; only the flash kernel passes over them.
+    settings.flash_attn_type = _LIBRARY.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
+    settings.n_batch = max(BATCH_TOKENS, specification.slots)
+    settings.n_ubatch = max(BATCH_TOKENS, specification.slots)
+    settings.fit_params = False  # measuring the machine first costs 0.8 s of every start
+    settings.warmup = False
+    # No prompt is kept after its answer: counts stay simple, and nobody can learn from timing
+    # what another caller asked.
+    settings.cache_prompt = False
+    settings.cache_ram_mib = 0
+    settings.cache_idle_slots = False
+    settings.ctx_shift = False
+    settings.verbosity = -1
+    return settings
+
+
 class Llama:
     """The loaded model. `start` blocks while it loads; the rest is asynchronous."""
 
@@ -93,41 +123,14 @@ class Llama:
     def start(self) -> None:
         """Load the model; EngineFailed where the file can't be served."""
         try:
-            self._server = _LIBRARY.Server(self._parameters())
+            self._server = _LIBRARY.Server(
+                parameters(self._specification, socket=self._socket, key=self._key)
+            )
         except RuntimeError as error:
             raise EngineFailed(
                 f"llama.cpp can't load {self._specification.model}: {error} Check that the file is "
                 "a whole GGUF of a text model."
             ) from error
-
-    def _parameters(self) -> Any:  # noqa: ANN401 - the library has no stubs
-        specification = self._specification
-        parameters: Any = _LIBRARY.CommonParams()
-        parameters.model.path = str(specification.model)
-        parameters.hostnames = [str(self._socket)]
-        parameters.api_keys = [self._key]
-        parameters.ui = False
-        parameters.endpoint_slots = False
-        parameters.n_threads_http = specification.slots + 8
-        parameters.cpuparams.n_threads = specification.threads
-        parameters.cpuparams_batch.n_threads = specification.threads
-        parameters.n_parallel = specification.slots
-        parameters.n_ctx = specification.pool_tokens
-        parameters.kv_unified = True
-        # In a shared cache most cells belong to others; only the flash kernel passes over them.
-        parameters.flash_attn_type = _LIBRARY.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
-        parameters.n_batch = max(BATCH_TOKENS, specification.slots)
-        parameters.n_ubatch = max(BATCH_TOKENS, specification.slots)
-        parameters.fit_params = False  # measuring the machine first costs 0.8 s of every start
-        parameters.warmup = False
-        # No prompt is kept after its answer: counts stay simple, and nobody can learn from timing
-        # what another caller asked.
-        parameters.cache_prompt = False
-        parameters.cache_ram_mib = 0
-        parameters.cache_idle_slots = False
-        parameters.ctx_shift = False
-        parameters.verbosity = -1
-        return parameters
 
     async def facts(self) -> ModelFacts:
         """Ask the model what it is."""

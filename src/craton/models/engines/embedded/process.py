@@ -98,7 +98,7 @@ class EngineServer:
             return  # the worker hung up before its request began
         stop = stops[request_id] = Stop()
         try:
-            answer = self._replica.generate(message.request, request_id=request_id, stop=stop)
+            answer = self._replica.generate(message.plan, request_id=request_id, stop=stop)
             async with aclosing(answer) as bunches:
                 async for events in bunches:
                     channel.send(Events(request_id, events))
@@ -114,7 +114,7 @@ class EngineServer:
 
     async def _count(self, channel: Channel[ToEngine], message: Count) -> None:
         try:
-            tokens = await self._replica.count(message.request)
+            tokens = await self._replica.count(message.turns)
             channel.send(Counted(message.request_id, tokens))
         except CratonError as error:
             self._fail(channel, message.request_id, error)

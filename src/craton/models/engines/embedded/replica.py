@@ -1,4 +1,4 @@
-"""What an engine process does with a request: check, render, wait for room, generate, account.
+"""What an engine process does with a plan: render, wait for room, generate, account.
 
 It knows no sockets: `process` feeds it and carries its events away. So a test can drive it with a
 model of a few lines.
@@ -11,12 +11,12 @@ from typing import Protocol
 
 from craton.kernel.clock import Clock
 from craton.kernel.errors import ContextOverflow
-from craton.messages import Event, Request
+from craton.messages import Event
 from craton.models.engine import Stop
 from craton.models.engines.embedded.answer import GrowingAnswer, Piece
 from craton.models.engines.embedded.busy import BusyTime
 from craton.models.engines.embedded.capacity import Capacity
-from craton.models.engines.embedded.requirements import Sampling, Turn, plan
+from craton.models.engines.embedded.requirements import Plan, Sampling, Turn
 
 
 class Model(Protocol):
@@ -50,16 +50,15 @@ class Replica:
         self.capacity = capacity
         self.busy = BusyTime(clock)
 
-    async def count(self, request: Request) -> int:
-        """Prompt tokens of the request, template included."""
-        return len(await self._model.tokens(plan(request).turns))
+    async def count(self, turns: list[Turn]) -> int:
+        """Prompt tokens of a conversation, template included."""
+        return len(await self._model.tokens(turns))
 
     async def generate(
-        self, request: Request, *, request_id: str, stop: Stop
+        self, planned: Plan, *, request_id: str, stop: Stop
     ) -> AsyncGenerator[list[Event]]:
         """Yield the answer's events in bunches; errors before the first are the caller's."""
         begun_ns = self._clock.monotonic_ns()
-        planned = plan(request)
         prompt = await self._model.tokens(planned.turns)
         room = self._context_tokens - len(prompt)
         if room < 1:

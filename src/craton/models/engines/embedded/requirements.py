@@ -1,4 +1,4 @@
-"""What this engine serves, checked before anything runs: a request becomes a plan, or an error.
+"""What this engine serves, checked in the gateway: a request becomes a plan, or an error.
 
 llama.cpp accepts nonsense in silence (a negative temperature, `top_p` of 7, an empty stop
 sequence, no tokens at all), so every limit is checked here, and what can't be served is refused by
@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from craton.kernel.errors import BadRequest, Unsupported
+from craton.kernel.errors import BadRequest, TooLarge, Unsupported
 from craton.messages import Block, Request, Role, SystemBlock, Text
 from craton.messages.blocks import (
     Audio,
@@ -36,6 +36,10 @@ TEMPERATURE = 0.7
 TOP_P = 0.95
 TOP_K = 40
 """Sampling where the caller left it out; common defaults, milder than llama.cpp's own 0.8."""
+TOKENS_MAX = 2**31 - 1
+"""More than any context; a caller's larger number means the same and still fits a message."""
+CHARACTERS_MAX = 2_000_000
+"""Most characters of a conversation: a context of 400,000 tokens, and 8 MB at the very most."""
 STOP_SEQUENCES_MAX = 64
 STOP_SEQUENCE_CHARACTERS_MAX = 1024
 SEED_MODULUS = 2**32 - 1
@@ -68,7 +72,6 @@ class Plan(msgspec.Struct, frozen=True):
     sampling: Sampling
     stop_sequences: list[str]
     max_tokens: int
-    max_tokens_asked: bool
 
 
 def plan(request: Request) -> Plan:
@@ -81,8 +84,7 @@ def plan(request: Request) -> Plan:
         turns=turns(request),
         sampling=_sampling(request),
         stop_sequences=_stop_sequences(request.stop_sequences),
-        max_tokens=ANSWER_TOKENS if max_tokens is None else max_tokens,
-        max_tokens_asked=max_tokens is not None,
+        max_tokens=ANSWER_TOKENS if max_tokens is None else min(max_tokens, TOKENS_MAX),
     )
 
 
@@ -107,7 +109,25 @@ def turns(request: Request) -> list[Turn]:
         found.append(Turn(str(message.role), "\n".join(texts)))
     if not any(turn.role == Role.USER for turn in found):
         raise BadRequest("The conversation has no user message; send at least one.")
+    characters = sum(len(turn.content) for turn in found)
+    if characters > CHARACTERS_MAX:
+        raise TooLarge(
+            f"The conversation has {characters} characters; at most {CHARACTERS_MAX} are read. "
+            "Shorten it."
+        )
+    for turn in found:
+        _refuse_half_characters(turn.content, "A message")
     return found
+
+
+def _refuse_half_characters(text: str, name: str) -> None:
+    """Half a surrogate pair has no UTF-8 and can't leave this process."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequest(
+            f"{name} holds half a surrogate pair at character {error.start}. Send whole characters."
+        ) from error
 
 
 def _text(block: Block | SystemBlock) -> str | None:
@@ -236,4 +256,5 @@ def _stop_sequences(sequences: list[str]) -> list[str]:
                 f"Stop sequence {number} has {len(sequence)} characters; it must have from 1 to "
                 f"{STOP_SEQUENCE_CHARACTERS_MAX}."
             )
+        _refuse_half_characters(sequence, f"Stop sequence {number}")
     return list(sequences)
