@@ -170,7 +170,11 @@ def read_metadata(usage: UsageBody | None, service_tier: str | None) -> Metadata
 
 
 def _ride(rides: Json, name: str, details: Wire, known: tuple[str, ...]) -> None:
-    left = {key: value for key, value in plain(details).items() if key not in known and value != 0}
+    left = {
+        key: value
+        for key, value in plain(details).items()
+        if key not in known and (value != 0 or key not in details.__struct_fields__)
+    }
     if left:
         rides[name] = left
 
