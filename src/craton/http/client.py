@@ -61,8 +61,8 @@ class HttpClient:
         what `failures` lists; any status that the server gives is an answer, not an error.
         """
         assert not self._is_closed, "the client is closed"
-        data = _request_bytes(method, origin, path, headers, body)
         pool = self._pools.get(origin) or self._open_pool(origin)
+        data = _request_bytes(method, path, pool.host_line, headers, body)
         self.counters.requests += 1
         deadline_ns = self._clock.monotonic_ns() + int(timeouts.total_s * 1e9)
         may_replay = replay is Replay.UNANSWERED
@@ -123,12 +123,12 @@ class HttpClient:
 
 
 def _request_bytes(
-    method: str, origin: Origin, path: str, headers: HeaderPairs, body: bytes
+    method: str, path: str, host_line: bytes, headers: HeaderPairs, body: bytes
 ) -> bytes:
-    first = f"{method} {path} HTTP/1.1\r\nhost: {origin.authority}\r\n".encode("ascii")
-    if first.count(b"\r") != 2 or first.count(b"\n") != 2 or first.count(b" ") != 3:
-        raise ValueError("a method or path has a blank or a line break in it")
+    if not path.startswith("/") or " " in path or not (path.isascii() and path.isprintable()):
+        raise ValueError(f"{path!r} is no path: it is relative, or has a blank or a line break")
     length = (
         b"" if not body and method in {"GET", "HEAD"} else b"content-length: %d\r\n" % len(body)
     )
-    return b"".join((first, header_lines(headers), length, b"\r\n", body))
+    first = f"{method} {path} HTTP/1.1\r\n".encode("ascii")
+    return b"".join((first, host_line, header_lines(headers), length, b"\r\n", body))

@@ -14,6 +14,8 @@ from craton.http.response_reader import ResponseReader
 from craton.kernel.clock import Clock
 from craton.kernel.errors import CratonError
 
+_NO_HEADERS = Headers()
+
 
 class Unanswered(ResponseBroken):
     """The connection closed before a byte of the answer: the request may never have been seen."""
@@ -51,10 +53,14 @@ class HttpResponse:
         self.timeouts = timeouts
         self.deadline_ns = deadline_ns
         self.status = 0
-        self.headers = Headers()
+        self.headers = _NO_HEADERS
 
     async def read(self, limit: int) -> bytes:
         """The whole body, or ResponseTooLarge over `limit` bytes; the connection closes then."""
+        if self._is_whole and self._buffered_bytes <= limit:  # a short answer has come at once
+            whole, self._buffered_bytes = b"".join(self._pieces), 0
+            self._pieces.clear()
+            return whole
         pieces: list[bytes] = []
         size = 0
         async for piece in self:

@@ -89,6 +89,7 @@ class OriginPool:
         self.limits = limits
         self.counters = counters
         self.clock = clock
+        self.host_line = f"host: {origin.authority}\r\n".encode("ascii")
         self._origin = origin
         self._connect = connect
         self._ssl_context = ssl_context

@@ -67,6 +67,7 @@ class Http1Connection(asyncio.Protocol):
         self._reader: RequestReader | None = None
         self._phase = Phase.OPEN
         self._responder: Http1Responder | None = None
+        self._task: asyncio.Task[None] | None = None
         self._ahead = bytearray()
         self._is_reading_paused = False
         self._writable = asyncio.Event()
@@ -233,9 +234,8 @@ class Http1Connection(asyncio.Protocol):
             is_last=received.is_last,
         )
         self._responder = responder
-        task = self._loop.create_task(self._handle(received.request, responder))
-        server.tasks.add(task)
-        task.add_done_callback(server.tasks.discard)
+        self._task = self._loop.create_task(self._handle(received.request, responder))
+        server.tasks.add(self._task)
 
     async def _handle(self, request: HttpRequest, responder: Http1Responder) -> None:
         server = self._server
@@ -249,6 +249,8 @@ class Http1Connection(asyncio.Protocol):
             server.on_internal_error(request, responder, error)
         finally:
             server.counters.requests_now -= 1
+            if self._task is not None:  # not by a callback of the task: that costs a turn
+                server.tasks.discard(self._task)
             self._responder = None
             if not responder.is_finished:
                 responder.abort()

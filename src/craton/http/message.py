@@ -20,31 +20,32 @@ class Headers:
     since a signature or a credential that comes twice must not be guessed at.
     """
 
-    __slots__ = ("_first", "pairs")
+    __slots__ = ("first", "pairs")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self.pairs = pairs if isinstance(pairs, list) else list(pairs)
-        first = dict(self.pairs)
+        first: dict[bytes, bytes] = dict(self.pairs)
         if len(first) != len(self.pairs):
             first = dict(reversed(self.pairs))
-        self._first = first
+        self.first = first
+        """Each name with its first value."""
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a lower-case name."""
-        return self._first.get(name)
+        return self.first.get(name)
 
     def get_all(self, name: bytes) -> list[bytes]:
         """Every value of a lower-case name, in order."""
-        if name not in self._first:
+        if name not in self.first:
             return []
         return [value for key, value in self.pairs if key == name]
 
     def is_repeated(self, name: bytes) -> bool:
         """Whether a name came more than once."""
-        return len(self._first) != len(self.pairs) and len(self.get_all(name)) > 1
+        return len(self.first) != len(self.pairs) and len(self.get_all(name)) > 1
 
     def __contains__(self, name: bytes) -> bool:
-        return name in self._first
+        return name in self.first
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         return iter(self.pairs)

@@ -61,13 +61,13 @@ class RequestReader:
 
     __slots__ = (
         "_body",
+        "_body_bytes_max",
         "_body_more",
         "_counters",
         "_head",
         "_head_bytes",
         "_is_ended",
         "_is_http_10",
-        "_is_resuming",
         "_limits",
         "_pairs",
         "_parser",
@@ -83,11 +83,11 @@ class RequestReader:
 
     def __init__(self, limits: ServerLimits, counters: ServerCounters, *, peer: str) -> None:
         self._limits = limits
+        self._body_bytes_max = limits.body_bytes_max
         self._counters = counters
         self._peer = peer
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._is_ended = False
-        self._is_resuming = False
         self._is_http_10 = False
         self._target = b""
         self._pairs: list[tuple[bytes, bytes]] = []
@@ -143,8 +143,6 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """llhttp: the first byte of a request."""
-        if self._is_resuming:
-            return
         self.stage = Stage.HEAD
         self._target = b""
         self._pairs = []
@@ -154,27 +152,18 @@ class RequestReader:
 
     def on_url(self, data: bytes) -> None:
         """llhttp: a part of the request target."""
-        if self._is_resuming:
-            return
         self._target = self._target + data if self._target else data
-        self._count_head(len(data))
+        self._head_bytes += len(data)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """llhttp: one header, or one trailer."""
-        if self._is_resuming:
-            return
-        self._count_head(len(name) + len(value) + 4)
-        if self.stage is Stage.HEAD:
-            self._pairs.append((name.lower(), value.rstrip(b" \t")))
-            if len(self._pairs) > self._limits.headers_max:
-                self._refuse(self._head_too_large())
-        # Trailers are read and dropped: nothing here has a use for them, and merging them into
-        # the headers would let them pass what was checked at the head.
+        # Limits are looked at when the head is complete and after each piece of it: this is called
+        # ten times a request.
+        self._head_bytes += len(name) + len(value) + 4
+        self._pairs.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """llhttp: the blank line."""
-        if self._is_resuming:
-            return
         parser = self._parser
         assert parser is not None
         method, version = parser.get_method(), parser.get_http_version()
@@ -185,6 +174,11 @@ class RequestReader:
         self._head = head
         self._is_http_10 = version == "1.0"
         self.stage = Stage.BODY
+        if self._is_head_too_large():
+            self._refuse(self._head_too_large())
+        # Trailers are read and dropped: nothing here has a use for them, and merging them into
+        # the headers would let them pass what is checked now.
+        self._pairs = []
         if version not in {"1.1", "1.0"}:
             self._refuse(
                 BadRequest(
@@ -201,11 +195,15 @@ class RequestReader:
             )
         if raw_path[:1] != b"/" or b"#" in self._target:
             self._read_odd_target(head)
-        if version == "1.1" and (
-            b"host" not in headers or (len(headers) > 1 and headers.is_repeated(b"host"))
-        ):
+        first = headers.first
+        if version == "1.1" and (b"host" not in first or headers.is_repeated(b"host")):
             self._refuse(BadRequest("An HTTP/1.1 request needs exactly one Host header. Send one."))
-        self._check_framing(headers, version)
+        if b"transfer-encoding" in first:
+            self._check_coding(headers)
+        if b"content-length" in first and int(first[b"content-length"]) > self._body_bytes_max:
+            self._refuse(self._body_too_large())
+        if b"expect" in first and version == "1.1":
+            self._check_expectation(first)
         if self.refuse_all is not None:
             self._refuse(self.refuse_all)
 
@@ -214,7 +212,7 @@ class RequestReader:
         size = len(data)
         self.body_bytes += size
         self._counters.body_bytes_now += size
-        if self.body_bytes > self._limits.body_bytes_max:
+        if self.body_bytes > self._body_bytes_max:
             self._refuse(self._body_too_large())
         if self._counters.body_bytes_now > self._limits.bodies_bytes_max:
             self._refuse(
@@ -238,10 +236,10 @@ class RequestReader:
         parser, head = self._parser, self._head
         assert parser is not None
         assert head is not None
-        if self._is_resuming:
-            self._is_resuming = False
-        elif parser.should_upgrade():
+        if parser.should_upgrade():
             return  # its body is still to come: see _ignore_upgrade
+        if self._pairs and self._is_head_too_large():
+            self._refuse(self._head_too_large())  # trailers count as well
         if self.body_bytes:
             head.body = self._body if self._body_more is None else bytes(self._body_more)
         self.received.append(
@@ -251,16 +249,16 @@ class RequestReader:
         self.stage = Stage.IDLE
         self.awaits_continue = False
 
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._limits.head_bytes_max:
-            self._refuse(self._head_too_large())
+    def _is_head_too_large(self) -> bool:
+        limits = self._limits
+        return self._head_bytes > limits.head_bytes_max or len(self._pairs) > limits.headers_max
 
     def _count_unfinished(self, size: int) -> None:
         # A header, a trailer or a chunk's extension comes to us when it ends, if at all; until
         # then only its raw bytes can be counted.
         self._unfinished_bytes = self._unfinished_bytes + size if size else 0
-        if self._head_bytes + self._unfinished_bytes > self._limits.head_bytes_max:
+        head_bytes = self._head_bytes + self._unfinished_bytes
+        if head_bytes > self._limits.head_bytes_max or self._is_head_too_large():
             self._is_ended = True
             self._add_refusal(self._head_so_far(), self._head_too_large())
 
@@ -277,36 +275,34 @@ class RequestReader:
             return
         self._refuse(BadRequest("The request target is not a path. Send one that begins with /."))
 
-    def _check_framing(self, headers: Headers, version: str) -> None:
-        coding = headers.get(b"transfer-encoding")
-        if coding is not None:
-            if version == "1.0" or b"content-length" in headers:
-                self._refuse(
-                    BadRequest(
-                        "Transfer-Encoding may not come with Content-Length nor in HTTP/1.0. "
-                        "Send one of them."
-                    )
+    def _check_coding(self, headers: Headers) -> None:
+        if self._is_http_10 or b"content-length" in headers:
+            self._refuse(
+                BadRequest(
+                    "Transfer-Encoding may not come with Content-Length nor in HTTP/1.0. "
+                    "Send one of them."
                 )
-            if coding.lower() != b"chunked" or headers.is_repeated(b"transfer-encoding"):
-                self._refuse(
-                    Unsupported(
-                        "The only Transfer-Encoding served here is 'chunked'. Send the body so.",
-                        code=Code.NOT_IMPLEMENTED,
-                    )
+            )
+        if headers.first[b"transfer-encoding"].lower() != b"chunked" or headers.is_repeated(
+            b"transfer-encoding"
+        ):
+            self._refuse(
+                Unsupported(
+                    "The only Transfer-Encoding served here is 'chunked'. Send the body so.",
+                    code=Code.NOT_IMPLEMENTED,
                 )
-        length = headers.get(b"content-length")
-        if length is not None and int(length) > self._limits.body_bytes_max:
-            self._refuse(self._body_too_large())
-        expectation = headers.get(b"expect")
-        if expectation is not None and version == "1.1":
-            if expectation.lower() != b"100-continue":
-                self._refuse(
-                    BadRequest(
-                        "The only expectation served here is '100-continue'. Leave Expect out.",
-                        code=Code.EXPECTATION_FAILED,
-                    )
+            )
+
+    def _check_expectation(self, first: dict[bytes, bytes]) -> None:
+        if first[b"expect"].lower() != b"100-continue":
+            self._refuse(
+                BadRequest(
+                    "The only expectation served here is '100-continue'. Leave Expect out.",
+                    code=Code.EXPECTATION_FAILED,
                 )
-            self.awaits_continue = coding is not None or (length is not None and int(length) > 0)
+            )
+        has_length = int(first.get(b"content-length", b"0")) > 0
+        self.awaits_continue = has_length or b"transfer-encoding" in first
 
     def _ignore_upgrade(self, rest: memoryview) -> None:
         """Go on in HTTP/1.1 after a request that offered to change to another protocol.
@@ -317,8 +313,7 @@ class RequestReader:
         """
         head = self._head
         assert head is not None
-        self._is_resuming = True
-        self._parser = HttpRequestParser(self)
+        self._parser = HttpRequestParser(_AfterUpgrade(self))
         lines = [b"POST / HTTP/1.1\r\n"]
         for name in (b"content-length", b"transfer-encoding"):
             value = head.headers.get(name)
@@ -380,3 +375,35 @@ class RequestReader:
         return TooLarge(
             f"The request body is over {self._limits.body_bytes_max} bytes. Send a smaller one."
         )
+
+
+class _AfterUpgrade:
+    """What the second parser calls: it passes over the head that was made up for it."""
+
+    def __init__(self, reader: RequestReader) -> None:
+        self._reader = reader
+        self._is_in_made_up_head = True
+
+    def on_message_begin(self) -> None:
+        if not self._is_in_made_up_head:
+            self._reader.on_message_begin()
+
+    def on_url(self, data: bytes) -> None:
+        if not self._is_in_made_up_head:
+            self._reader.on_url(data)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._is_in_made_up_head:
+            self._reader.on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._is_in_made_up_head:
+            self._is_in_made_up_head = False
+        else:
+            self._reader.on_headers_complete()
+
+    def on_body(self, data: bytes) -> None:
+        self._reader.on_body(data)
+
+    def on_message_complete(self) -> None:
+        self._reader.on_message_complete()

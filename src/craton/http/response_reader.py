@@ -13,6 +13,8 @@ from craton.http.failures import ResponseBroken
 from craton.http.limits import ClientLimits
 from craton.http.message import Headers
 
+_NO_HEADERS = Headers()
+
 
 class _StopParsingError(Exception):
     """Raised through the parser to stop it."""
@@ -55,7 +57,7 @@ class ResponseReader:
         self._progress_count = 0
         self.status = 0
         """Zero until the headers have come."""
-        self.headers = Headers()
+        self.headers = _NO_HEADERS
         self.pieces: list[bytes] = []
         """Body since the owner last took it away."""
         self.is_begun = False

@@ -254,7 +254,7 @@ async def test_an_answer_over_the_readers_limit_is_refused(net: Net) -> None:
         await response.read(4)
 
 
-@pytest.mark.parametrize("path", ["/a b", "/a\r\nX: y", "/a\nb"])
+@pytest.mark.parametrize("path", ["/a b", "/a\r\nX: y", "/a\nb", "a", "/é"])
 async def test_a_path_that_would_forge_a_request_is_our_fault(net: Net, path: str) -> None:
     script = await net.run()
     with pytest.raises(ValueError, match="blank or a line break"):
