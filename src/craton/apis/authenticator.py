@@ -1,5 +1,7 @@
 """Who is calling: a SigV4 signature, a bearer key, or an `x-api-key`."""
 
+from collections.abc import Collection
+
 from craton.access.directory import Directory, principal_of
 from craton.access.records import Principal
 from craton.access.sigv4 import is_signed, verify
@@ -8,14 +10,16 @@ from craton.kernel.clock import Clock
 from craton.kernel.errors import Unauthenticated
 
 BEARER = b"bearer "
-SIGNING_NAMES = frozenset({"bedrock", "sts"})
 
 
 class Authenticator:
     """Finds the principal of a request, from the worker's snapshot of keys."""
 
-    def __init__(self, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self, directory: Directory, clock: Clock, *, signing_names: Collection[str]
+    ) -> None:
         self._directory = directory
+        self._signing_names = signing_names
         self._clock = clock
 
     def principal(self, request: HttpRequest) -> Principal:
@@ -29,7 +33,7 @@ class Authenticator:
         key = headers.get(b"x-api-key")
         if authorization is None and key is not None:
             return self._directory.bearer(key)
-        texts = _texts(request)
+        texts = header_texts(request)
         if authorization is not None or is_signed(request.raw_query, texts):
             return self._signed(request, texts)
         raise Unauthenticated(
@@ -47,7 +51,7 @@ class Authenticator:
             request.body,
             now_s=self._clock.now_ns() / 1e9,
             secret_for=self._secret,
-            services=SIGNING_NAMES,
+            services=self._signing_names,
         )
         return principal_of(self._directory.access_key(verified.access_key_id))
 
@@ -55,8 +59,8 @@ class Authenticator:
         return self._directory.access_key(access_key_id).secret.decode()
 
 
-def _texts(request: HttpRequest) -> dict[str, str]:
-    """Headers as a signature sees them: values of one name joined by commas."""
+def header_texts(request: HttpRequest) -> dict[str, str]:
+    """Headers as text, by lower-case name; values of one name are joined by commas."""
     texts: dict[str, str] = {}
     for name, value in request.headers:
         key, text = name.decode("latin-1"), value.decode("latin-1")

@@ -83,7 +83,7 @@ async def serve(
         exact=table.exact,
         finders=table.finders,
         fallback=table.fallback,
-        authenticator=Authenticator(directory, clock),
+        authenticator=Authenticator(directory, clock, signing_names=table.signing_names),
         state=state,
         clock=clock,
         ids=services.ids,

@@ -50,7 +50,7 @@ def anthropic_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]
         await services.inference.run(exchange, WIRE, request)
 
     async def count_tokens(exchange: Exchange) -> None:
-        request = WIRE.dialect.read_count_request(exchange.request.body)
+        request = SERVER.read_count_request(exchange.request.body)
         route = services.router.route(request.model)
         exchange.model = route.card.id
         if not isinstance(route.engine, Counts):
