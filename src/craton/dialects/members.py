@@ -167,7 +167,7 @@ def malformed(body: bytes, error: Exception) -> BadRequest:
         except UnicodeDecodeError as found:
             return BadRequest(f"The body is not UTF-8: {found.reason} (byte {found.start}).")
         return BadRequest("The body is not UTF-8.")
-    text = str(error)
+    text = str(error).removeprefix("JSON is malformed: ")
     if "byte" not in text:
         text += f" (byte {len(body)})"
     return BadRequest(f"The body is not valid JSON: {text[0].lower()}{text[1:]}.")
