@@ -45,6 +45,7 @@ from craton.store.documents import Transaction, everything
 from craton.store.kind import Change
 
 GROUP_MAX = 2048
+LEASE_NS = int(LEASE_S * 1e9)
 SNAPSHOT_CHANGES_MAX = 2000
 
 Publish = Callable[[Change], Change]
@@ -115,6 +116,9 @@ class Pipeline:
         self._pending: list[tuple[Session, Call]] = []
         self._waiting: list[_Waiting] = []
         self._version = 1
+        # Until then a worker that isn't connected may serve from a lease: one given by the state
+        # process before this one, or on a connection that broke.
+        self._unseen_until_ns = clock.monotonic_ns() + LEASE_NS
         self._queries = asyncio.Semaphore(4)
         self._tasks: set[asyncio.Task[None]] = set()
         self._encode = msgspec.msgpack.Encoder().encode
@@ -154,6 +158,9 @@ class Pipeline:
     def _closed(self, channel: Channel[ToState]) -> None:
         session = self._by_channel.pop(channel)
         self._sessions.discard(session)
+        if session.leased:
+            end_ns = session.beaten_ns + LEASE_NS
+            self._unseen_until_ns = max(self._unseen_until_ns, end_ns)
         self._commands.on_closed(session)
         self.release_waiting()
 
@@ -300,8 +307,10 @@ class Pipeline:
         if not self._waiting:
             return
         now_ns = self._clock.monotonic_ns()
-        lease_ns = int(LEASE_S * 1e9)
-        live = [s.version for s in self._sessions if s.leased and now_ns - s.beaten_ns < lease_ns]
+        if now_ns < self._unseen_until_ns:
+            self._loop.call_later((self._unseen_until_ns - now_ns) / 1e9, self.release_waiting)
+            return
+        live = [s.version for s in self._sessions if s.leased and now_ns - s.beaten_ns < LEASE_NS]
         held = min(live, default=self._version)
         still: list[_Waiting] = []
         for waiting in self._waiting:
