@@ -28,7 +28,7 @@ from craton.messages import Message, Metadata, Request, Role, Text
 from craton.models.engine import Stop
 from craton.models.engines.embedded.client import EmbeddedEngine
 from craton.models.engines.embedded.llama import parameters
-from craton.models.engines.embedded.specification import Specification, command
+from craton.models.engines.embedded.specification import ENVIRONMENT, Specification, command
 
 LEVELS = (1, 8, 32)
 QUESTION = "Write a long story about a lighthouse."
@@ -122,7 +122,8 @@ def main() -> None:
         measured: dict[str, dict[int, list[float]]] = {
             way: {level: [] for level in LEVELS} for way in ("bare", "craton")
         }
-        own = [sys.executable, __file__, str(chosen.model), "--only-bare"]
+        settings = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+        own = ["env", *settings, sys.executable, __file__, str(chosen.model), "--only-bare"]
         for _ in range(chosen.rounds):
             said = subprocess.run(
                 [*own, f"--tokens={chosen.tokens}"], capture_output=True, check=True, text=True

@@ -12,6 +12,12 @@ import msgspec
 
 MODULE = "craton.models.engines.embedded.process"
 
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+"""What the library's threads must find in the environment before it loads: wait by sleeping, not by
+spinning. On a machine whose cores also run gateways a spinning thread keeps off the very thread it
+waits for; measured with four other busy processes on two cores, sleeping was 2 to 5 times faster.
+"""
+
 SLOTS = 32
 QUEUE_MAX = 256
 CONTEXT_TOKENS_MAX = 8192
@@ -38,8 +44,10 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def command(specification: Specification, *, python: str = sys.executable) -> list[str]:
-    """The child's argument vector."""
+    """The child's argument vector; `env` sets its environment and becomes it, so the id is its."""
     return [
+        "env",
+        *(f"{name}={value}" for name, value in ENVIRONMENT.items()),
         python,
         "-m",
         MODULE,
