@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from craton.access.policy import authorize
 from craton.apis.authenticator import Authenticator
 from craton.apis.exchange import Exchange, Told, Wire
@@ -36,6 +38,28 @@ class Endpoint:
     """What the caller must be allowed to do; None is open to everyone (health, metrics)."""
 
 
+class RequestLine(msgspec.Struct, frozen=True):
+    """What the log says of each request: ids and counts, never any text of a prompt."""
+
+    time: float
+    process: str
+    request_id: str
+    wire: str
+    method: str
+    path: str
+    status: int
+    fault: str
+    account: str
+    key: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    first_ms: float | None
+    duration_ms: float
+    level: str = "info"
+    event: str = "request"
+
+
 Finder = Callable[[HttpRequest], Endpoint | None]
 
 
@@ -45,6 +69,7 @@ class App:
     def __init__(
         self,
         *,
+        process: str,
         exact: Mapping[tuple[str, bytes], Endpoint],
         finders: Sequence[Finder],
         fallback: Callable[[HttpRequest], Endpoint],
@@ -55,6 +80,7 @@ class App:
         log: Log,
         metrics: Metrics,
     ) -> None:
+        self._process = process
         self._exact = exact
         self._finders = finders
         self._fallback = fallback
@@ -149,23 +175,24 @@ class App:
         status = exchange.status or 499  # nginx's number for a client that left
         self._meters.observe(exchange, status, seconds)
         principal = exchange.principal
-        self._log.info(
-            "request",
-            request_id=exchange.request_id,
-            wire=exchange.wire.name,
-            method=exchange.request.method,
-            path=exchange.request.raw_path.decode("latin-1")[:256],
-            status=status,
-            fault=exchange.fault,
-            account=principal.account if principal else "",
-            key=principal.key if principal else "",
-            model=exchange.model,
-            input_tokens=exchange.input_tokens,
-            output_tokens=exchange.output_tokens,
-            first_ms=(exchange.first_ns - exchange.started_ns) // 1_000_000
-            if exchange.first_ns
-            else None,
-            duration_ms=round(seconds * 1000, 2),
+        self._log.write(
+            RequestLine(
+                self._clock.now_ns() // 1_000_000 / 1000,
+                self._process,
+                exchange.request_id,
+                exchange.wire.name,
+                exchange.request.method,
+                exchange.request.raw_path.decode("latin-1")[:256],
+                status,
+                exchange.fault,
+                principal.account if principal else "",
+                principal.key if principal else "",
+                exchange.model,
+                exchange.input_tokens,
+                exchange.output_tokens,
+                (exchange.first_ns - exchange.started_ns) / 1e6 if exchange.first_ns else None,
+                seconds * 1000,
+            )
         )
 
 

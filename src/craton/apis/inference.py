@@ -9,6 +9,7 @@ instead, and nothing is billed.
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -26,11 +27,12 @@ from craton.models.router import Route, Router
 from craton.store.client import StateClient
 
 GENERATION_TIMEOUT_S = 600
+SWEEP_S = 1
 HOLD_TIMEOUT_S = 5
 POST_TIMEOUT_S = 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Turn:
     exchange: Exchange
     wire: InferenceWire
@@ -39,6 +41,9 @@ class _Turn:
     stamp: Stamp
     writer: StreamWriter
     stop: Stop
+    task: asyncio.Task[Any]
+    deadline_ns: int
+    is_overdue: bool = False
 
 
 class Inference:
@@ -52,6 +57,8 @@ class Inference:
         self._encode = msgspec.msgpack.Encoder().encode
         self._posted = msgspec.msgpack.Decoder(Posted).decode
         self._open_holds: dict[str, bytes] = {}
+        self._turns: dict[str, _Turn] = {}
+        self._is_sweeping = False
         self._unhold: set[asyncio.Task[Voided]] = set()
         state.before_calls = self._reassert
 
@@ -67,27 +74,59 @@ class Inference:
         assert principal is not None, "a turn began before its caller was known"
         stamp = Stamp(exchange.request_id, request.model, self._clock.now_ns() // 1_000_000_000)
         writer = wire.stream_writer(request, stamp)
-        turn = _Turn(exchange, wire, request, route, stamp, writer, Stop())
+        task = asyncio.current_task()
+        assert task is not None, "a turn runs in a task, so that it can be ended"
+        deadline_ns = exchange.started_ns + GENERATION_TIMEOUT_S * 1_000_000_000
+        turn = _Turn(exchange, wire, request, route, stamp, writer, Stop(), task, deadline_ns)
         exchange.responder.on_gone(turn.stop.request)
         await self._hold(turn, principal)
+        self._watch(turn)
         posting = False
         try:
-            async with asyncio.timeout(GENERATION_TIMEOUT_S):
-                if request.stream:
-                    metadata, last = await self._stream(turn)
-                else:
-                    metadata, last = await self._whole(turn)
+            if request.stream:
+                metadata, last = await self._stream(turn)
+            else:
+                metadata, last = await self._whole(turn)
+            del self._turns[exchange.request_id]  # what is generated will be posted, however late
             posting = True
             await self._settle(turn, principal, metadata, last)
-        except TimeoutError:
-            raise EngineTimeout(
-                f"The model {route.card.id} took longer than {GENERATION_TIMEOUT_S} s. "
-                "Ask for fewer tokens."
-            ) from None
+        except asyncio.CancelledError:
+            if not turn.is_overdue:
+                raise
+            task.uncancel()
+            self._refuse_overdue(turn)
         finally:
+            self._turns.pop(exchange.request_id, None)
             self._open_holds.pop(exchange.request_id, None)
             if not posting:
                 self._void(exchange.request_id)
+
+    def _watch(self, turn: _Turn) -> None:
+        """End the turn if it takes too long: one timer for all turns, not one for each."""
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        self._turns[turn.exchange.request_id] = turn
+
+    def _sweep(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        for turn in list(self._turns.values()):
+            if now_ns > turn.deadline_ns and not turn.is_overdue:
+                turn.is_overdue = True
+                turn.task.cancel()
+        self._is_sweeping = bool(self._turns)
+        if self._turns:
+            asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    def _refuse_overdue(self, turn: _Turn) -> NoReturn:
+        error = EngineTimeout(
+            f"The model {turn.route.card.id} took longer than {GENERATION_TIMEOUT_S} s. "
+            "Ask for fewer tokens."
+        )
+        if turn.exchange.responder.is_started:
+            self._end_with_error(turn, error)
+            raise Told(error)
+        raise error
 
     async def _hold(self, turn: _Turn, principal: Principal) -> None:
         card, request = turn.route.card, turn.request
@@ -102,18 +141,19 @@ class Inference:
         self._open_holds[turn.stamp.request_id] = hold
 
     async def _whole(self, turn: _Turn) -> tuple[Metadata, bytes]:
-        folding = Fold()
-        metadata: Metadata | None = None
-        engine, exchange = turn.route.engine, turn.exchange
-        async for event in engine.generate(
-            turn.request, request_id=exchange.request_id, stop=turn.stop
-        ):
-            folding.add(event)
-            if type(event) is Metadata:
-                metadata = event
-        if metadata is None:
-            raise _cut_short(turn)
-        return metadata, turn.wire.answer(folding.answer(), turn.request, turn.stamp)
+        route, request_id = turn.route, turn.exchange.request_id
+        if route.answers is not None:
+            answer = await route.answers.answer(turn.request, request_id=request_id, stop=turn.stop)
+        else:
+            folding = Fold()
+            async for event in route.engine.generate(
+                turn.request, request_id=request_id, stop=turn.stop
+            ):
+                folding.add(event)
+            if not folding.is_whole:
+                raise _cut_short(turn)
+            answer = folding.answer()
+        return answer.metadata, turn.wire.answer(answer, turn.request, turn.stamp)
 
     async def _stream(self, turn: _Turn) -> tuple[Metadata, bytes]:
         """Write all frames but those that end the answer; return these."""

@@ -5,6 +5,7 @@ gone, however it went, and then the child goes too.
 """
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,18 @@ class _ParentWatch(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._stop.set()
+
+
+def settle() -> None:
+    """Call once started: keep what start-up made out of every garbage collection to come.
+
+    A worker holds some 200,000 objects of service models and codecs that never die, while a request
+    makes about a hundred that die by reference counting. Measured with the default thresholds, a
+    fifth of a busy worker's time went into walking the former.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _run(main: Main) -> None:

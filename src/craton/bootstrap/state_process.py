@@ -99,6 +99,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, clock: Clock, log: L
     server = await asyncio.get_running_loop().create_unix_server(
         pipeline.channel, settings.state_socket
     )
+    child.settle()
     log.info("state_ready")
     await stop.wait()
     server.close()

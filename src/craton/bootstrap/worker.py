@@ -80,6 +80,7 @@ async def serve(
     )
     table = endpoints.endpoints(services, default_model=settings.default_model)
     app = App(
+        process=process,
         exact=table.exact,
         finders=table.finders,
         fallback=table.fallback,
@@ -99,6 +100,7 @@ async def serve(
     )
     await state.open()
     await server.start(listening)
+    child.settle()
     log.info("worker_ready")
     await stop.wait()
     await server.close(GRACE_S)

@@ -1,7 +1,7 @@
 """Structured logs: one JSON object a line, with ids, and never any prompt text.
 
-Lines written in one turn of the event loop leave in one system call. Warnings and errors are
-written at once, so that a dying process says why.
+Lines gather for `FLUSH_S` and leave in one system call. Warnings and errors are written at once,
+with what waits before them, so that a dying process says why.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 import msgspec
 
 from craton.kernel.clock import Clock, SystemClock
+
+FLUSH_S = 0.05
 
 
 class Level(IntEnum):
@@ -58,6 +60,11 @@ class Log:
         """Something that failed."""
         self._write(Level.ERROR, event, fields)
 
+    def write(self, line: msgspec.Struct) -> None:
+        """A line of a fixed shape, told whole by the caller: the hot path's form of `info`."""
+        if self.level <= Level.INFO:
+            self._keep(self._encode(line))
+
     def _write(self, level: Level, event: str, fields: dict[str, object]) -> None:
         if level < self.level:
             return
@@ -68,17 +75,20 @@ class Log:
             **self._fields,
             **fields,
         }
-        self._lines.append(self._encode(line))
+        self._keep(self._encode(line))
         if level >= Level.WARNING:
             self.flush()
-        elif len(self._lines) == 1:
+
+    def _keep(self, line: bytes) -> None:
+        self._lines.append(line)
+        if len(self._lines) == 1:
             try:
-                asyncio.get_running_loop().call_soon(self.flush)
+                asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
             except RuntimeError:  # no loop runs: nothing would flush later
                 self.flush()
 
     def flush(self) -> None:
-        """Write the lines of this turn."""
+        """Write the lines that wait."""
         if self._lines:
             lines, self._lines = self._lines, []
             self._stream.write(b"\n".join(lines) + b"\n")

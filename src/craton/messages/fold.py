@@ -74,6 +74,11 @@ class Fold:
             case _:
                 assert_never(event)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the stream has ended in good order."""
+        return self._stop is not None and self._metadata is not None
+
     def answer(self) -> Answer:
         """The whole answer."""
         assert self._stop is not None, "the stream did not end"

@@ -7,7 +7,7 @@ embedding are optional abilities with protocols of their own.
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol, runtime_checkable
 
-from craton.messages import Event, Request
+from craton.messages import Answer, Event, Request
 
 
 class Stop:
@@ -49,6 +49,18 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Release connections and processes."""
+        ...
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """An engine that gets whole answers whole, and needn't take them apart to have them folded.
+
+    `answer` is what folding `generate` of the same request would give.
+    """
+
+    async def answer(self, request: Request, *, request_id: str, stop: Stop) -> Answer:
+        """The whole answer."""
         ...
 
 

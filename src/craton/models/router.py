@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from craton.kernel.errors import NotFound
 from craton.models.card import ALIASES, MODELS, Alias, ModelCard
-from craton.models.engine import Engine
+from craton.models.engine import Answers, Engine
 from craton.store.kind import Change
 
 _ARN = re.compile(
@@ -28,6 +28,8 @@ class Route:
     card: ModelCard
     engine: Engine
     replica: str
+    answers: Answers | None
+    """The engine again, if it gives whole answers whole."""
 
 
 class Router:
@@ -99,6 +101,8 @@ class Router:
         route = self._routes.get(card.id)
         if route is None:
             replica = f"{type(card.source).__struct_config__.tag}/{card.id}/0"
-            route = Route(card, self._open_engine(card), replica)
+            engine = self._open_engine(card)
+            answers = engine if isinstance(engine, Answers) else None
+            route = Route(card, engine, replica, answers)
             self._routes[card.id] = route
         return route

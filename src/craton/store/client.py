@@ -7,6 +7,7 @@ posts carry a unique request id and are deduplicated there.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -36,13 +37,12 @@ RECONNECT_S = 0.05
 CALLS_MAX = 20_000
 
 
+@dataclass(slots=True)
 class _Pending:
-    __slots__ = ("call", "future", "resend")
-
-    def __init__(self, call: Call, future: asyncio.Future[bytes], resend: bool) -> None:
-        self.call = call
-        self.future = future
-        self.resend = resend
+    call: Call
+    future: asyncio.Future[bytes]
+    deadline_ns: int
+    resend: bool
 
 
 class StateClient:
@@ -133,20 +133,38 @@ class StateClient:
 
     async def call_bytes(self, name: str, body: bytes, *, timeout_s: float, resend: bool) -> bytes:
         """Run a command whose body is encoded already."""
+        return await self.submit(name, body, timeout_s=timeout_s, resend=resend)
+
+    def submit(
+        self, name: str, body: bytes, *, timeout_s: float, resend: bool
+    ) -> asyncio.Future[bytes]:
+        """Send a command; the future has its reply. Deadlines are looked at every `BEAT_S`."""
         if len(self._pending) >= CALLS_MAX:
             raise Unavailable("Too many requests wait for the ledger. Try again in a few seconds.")
         self._seq += 1
         seq = self._seq
-        pending = _Pending(Call(seq, name, body), self._loop.create_future(), resend)
-        self._pending[seq] = pending
+        deadline_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
+        call = Call(seq, name, body)
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        self._pending[seq] = _Pending(call, future, deadline_ns, resend)
         if self._channel is not None:
-            self._channel.send(pending.call)
-        timer = self._loop.call_later(timeout_s, _give_up, pending.future)
-        try:
-            return await pending.future
-        finally:
-            timer.cancel()
-            self._pending.pop(seq, None)
+            self._channel.send(call)
+        return future
+
+    def _sweep(self) -> None:
+        """Give up calls that have waited too long; forget those whose caller has gone."""
+        now_ns = self._clock.monotonic_ns()
+        for seq, pending in list(self._pending.items()):
+            if pending.future.done():
+                del self._pending[seq]
+            elif now_ns > pending.deadline_ns:
+                del self._pending[seq]
+                pending.future.set_exception(
+                    Unavailable(
+                        "Craton's state process did not answer in time, so this request was given "
+                        "up. Try again in a few seconds."
+                    )
+                )
 
     async def _keep_connected(self) -> None:
         while not self._closing:
@@ -161,11 +179,13 @@ class StateClient:
                     self._path,
                 )
             except OSError:
+                self._sweep()
                 await asyncio.sleep(RECONNECT_S)
                 continue
             self._greet(channel)
             while not closed.is_set():
                 self._beat(channel)
+                self._sweep()
                 try:
                     async with asyncio.timeout(BEAT_S):
                         await closed.wait()
@@ -183,7 +203,8 @@ class StateClient:
             for name, body in self.before_calls():
                 channel.send(Call(0, name, body))
         for pending in self._pending.values():
-            channel.send(pending.call)
+            if not pending.future.done():
+                channel.send(pending.call)
 
     def _beat(self, channel: Channel[FromState]) -> None:
         metrics = self._metrics() if self._metrics is not None else b""
@@ -206,7 +227,7 @@ class StateClient:
         pending = self._pending
         for message in messages:
             if isinstance(message, Returned):
-                waiting = pending.get(message.seq)
+                waiting = pending.pop(message.seq, None)
                 if waiting is not None and not waiting.future.done():
                     waiting.future.set_result(message.body)
             elif isinstance(message, Beaten):
@@ -216,7 +237,7 @@ class StateClient:
                 if self._synced.is_set():
                     self._renewed.set()
             elif isinstance(message, Refused):
-                waiting = pending.get(message.seq)
+                waiting = pending.pop(message.seq, None)
                 if waiting is not None and not waiting.future.done():
                     waiting.future.set_exception(
                         raised(message.fault, message.message, message.code)
@@ -251,13 +272,3 @@ class StateClient:
         self._version = synced.version
         self._synced.set()
         self._beat(channel)
-
-
-def _give_up(future: asyncio.Future[bytes]) -> None:
-    if not future.done():
-        future.set_exception(
-            Unavailable(
-                "Craton's state process did not answer in time, so this request was given up. "
-                "Try again in a few seconds."
-            )
-        )

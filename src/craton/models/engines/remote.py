@@ -33,7 +33,7 @@ from craton.kernel.errors import (
     EngineTimeout,
     Throttled,
 )
-from craton.messages import Event, Metadata, Request, unfold
+from craton.messages import Answer, Event, Metadata, Request, unfold
 from craton.models.card import RemoteSource
 from craton.models.engine import Stop
 
@@ -61,21 +61,53 @@ class RemoteEngine:
         self, request: Request, *, request_id: str, stop: Stop
     ) -> AsyncIterator[Event]:
         """Yield the upstream's answer as events."""
+        if not request.stream:
+            for event in unfold(await self.answer(request, request_id=request_id, stop=stop)):
+                yield event
+            return
+        started_ns = self._clock.monotonic_ns()
+        response = await self._ask(request, stop)
+        reader = CLIENT.stream_reader()
+        feed = reader.feed
+        try:
+            async for piece in response:
+                for event in feed(piece):
+                    yield event if type(event) is not Metadata else self._timed(event, started_ns)
+            for event in reader.close():
+                yield event if type(event) is not Metadata else self._timed(event, started_ns)
+        except ResponseTimeout as error:
+            raise self._late() from error
+        except ResponseBroken as error:
+            if stop.requested:
+                return
+            raise self._broken() from error
+        finally:
+            response.close()
+
+    async def answer(self, request: Request, *, request_id: str, stop: Stop) -> Answer:
+        """The upstream's whole answer."""
         del request_id
         started_ns = self._clock.monotonic_ns()
+        response = await self._ask(request, stop)
+        answer = CLIENT.read_answer(await self._read(response))
+        metadata = self._timed(answer.metadata, started_ns)
+        return Answer(
+            start=answer.start, content=answer.content, stop=answer.stop, metadata=metadata
+        )
+
+    async def _ask(self, request: Request, stop: Stop) -> HttpResponse:
+        """Send the request; an answer that isn't 200 is raised as the error it tells."""
         asked = msgspec.structs.replace(request, model=self._source.model, stream_usage=True)
         response = await self._send(CLIENT.write_request(asked))
         if response.status != 200:
-            body = await self._read(response)
-            raise CLIENT.read_error(response.status, body)
-        loop = asyncio.get_running_loop()
-        stop.on_request(lambda: loop.call_later(DRAIN_S, response.close))
-        events = self._stream(response, stop) if request.stream else self._whole(response)
-        async for event in events:
-            if type(event) is Metadata:
-                elapsed_ms = (self._clock.monotonic_ns() - started_ns) // 1_000_000
-                event = msgspec.structs.replace(event, latency_ms=elapsed_ms)  # noqa: PLW2901 - the upstream doesn't say how long it took
-            yield event
+            raise CLIENT.read_error(response.status, await self._read(response))
+        stop.on_request(lambda: _drain(response))
+        return response
+
+    def _timed(self, metadata: Metadata, started_ns: int) -> Metadata:
+        """The upstream doesn't say how long it took; this end knows."""
+        elapsed_ms = (self._clock.monotonic_ns() - started_ns) // 1_000_000
+        return msgspec.structs.replace(metadata, latency_ms=elapsed_ms)
 
     async def close(self) -> None:
         """Close the connections to the upstream."""
@@ -107,28 +139,6 @@ class RemoteEngine:
         except (ResponseBroken, ResponseTooLarge) as error:
             raise self._broken() from error
 
-    async def _whole(self, response: HttpResponse) -> AsyncIterator[Event]:
-        for event in unfold(CLIENT.read_answer(await self._read(response))):
-            yield event
-
-    async def _stream(self, response: HttpResponse, stop: Stop) -> AsyncIterator[Event]:
-        reader = CLIENT.stream_reader()
-        feed = reader.feed
-        try:
-            async for piece in response:
-                for event in feed(piece):
-                    yield event
-            for event in reader.close():
-                yield event
-        except ResponseTimeout as error:
-            raise self._late() from error
-        except ResponseBroken as error:
-            if stop.requested:
-                return
-            raise self._broken() from error
-        finally:
-            response.close()
-
     def _late(self) -> EngineTimeout:
         return EngineTimeout(f"The server behind {self._name} took too long. Try again later.")
 
@@ -137,6 +147,10 @@ class RemoteEngine:
             f"The server behind {self._name} broke off its answer, so nothing was billed. "
             "Try again."
         )
+
+
+def _drain(response: HttpResponse) -> None:
+    asyncio.get_running_loop().call_later(DRAIN_S, response.close)
 
 
 def _read_credential(path: str, name: str) -> bytes:
