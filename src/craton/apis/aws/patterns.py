@@ -1,7 +1,7 @@
 r"""The service models' regular expressions, made for Python and made safe.
 
-The models write for Java. Two things differ here: Python's `re` has no `\\p{…}` classes, and a few
-patterns take exponential time on hostile input (`(-*[a-z\\-])*` can read a run of hyphens in 2ⁿ
+The models write for Java. Two things differ here: Python's `re` has no `\p{…}` classes, and a few
+patterns take exponential time on hostile input (`(-*[a-z\-])*` can read a run of hyphens in 2ⁿ
 ways). Such a pattern is replaced by one that means the same; a test measures all of them.
 """
 
