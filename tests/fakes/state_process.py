@@ -7,8 +7,10 @@ be read back with plain SQL.
 import asyncio
 import io
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,15 @@ def count_notes(connection: Connection, _: Note) -> Count:
 
 def crash_query(connection: Connection, _: Note) -> Count:
     raise KeyError("a fault of ours in a query")
+
+
+@cache
+def migrated() -> bytes:
+    """An empty database of the present schema; the migrations run once a test session."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "craton.db"
+        migrate(database)
+        return database.read_bytes()
 
 
 class SkippingClock:
@@ -174,7 +185,8 @@ class StateProcess:
     async def start(self, *, old_leases_run: bool = False) -> None:
         """Serve. The leases that a state process before this one gave have run out, by default."""
         database = self.folder / "craton.db"
-        migrate(database)
+        if not database.exists():
+            database.write_bytes(migrated())
         self.connection = FailingConnection(open_sqlite(database))
         self._reader = open_sqlite(database, read_only=True)
         self.pipeline = Pipeline(

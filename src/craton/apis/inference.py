@@ -79,10 +79,11 @@ class Inference:
         deadline_ns = exchange.started_ns + GENERATION_TIMEOUT_S * 1_000_000_000
         turn = _Turn(exchange, wire, request, route, stamp, writer, Stop(), task, deadline_ns)
         exchange.responder.on_gone(turn.stop.request)
-        await self._hold(turn, principal)
-        self._watch(turn)
         posting = False
         try:
+            # Within, since a hold whose answer was late may have been taken: it is voided too.
+            await self._hold(turn, principal)
+            self._watch(turn)
             if request.stream:
                 metadata, last = await self._stream(turn)
             else:
