@@ -3,7 +3,6 @@
 .venv/bin/python benchmarks/micro/dialects.py
 """
 
-import statistics
 import time
 from collections.abc import Callable
 
@@ -23,8 +22,8 @@ from craton.messages import (
     Usage,
 )
 
-ROUNDS = 7
-CALLS = 4_000
+ROUNDS = 150
+CALLS = 200
 STAMP = Stamp("01928d6e-5b1c-7000-8000-0123456789ab", "smollm2-135m-instruct", 1_800_000_000)
 SYSTEM = "You are a helpful assistant that answers briefly and says when it does not know. " * 2
 QUESTION = "What is a capacity block, and why would I rent one instead of buying a server? " * 2
@@ -47,14 +46,14 @@ def request_body(protocol: str) -> bytes:
 
 
 def microseconds(operation: Callable[[], object]) -> float:
-    """The median of several rounds."""
-    rounds: list[float] = []
+    """The best of many short rounds: whatever else runs on the machine only adds to it."""
+    best = float("inf")
     for _ in range(ROUNDS):
         start = time.perf_counter_ns()
         for _ in range(CALLS):
             operation()
-        rounds.append((time.perf_counter_ns() - start) / CALLS / 1000)
-    return statistics.median(rounds)
+        best = min(best, (time.perf_counter_ns() - start) / CALLS / 1000)
+    return best
 
 
 def measure(protocol: str, server: ServerDialect, client: ClientDialect) -> None:

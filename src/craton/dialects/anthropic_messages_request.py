@@ -263,16 +263,18 @@ def write_request(request: Request) -> bytes:
     body["messages"] = [_write_message(message) for message in request.messages]
     if request.stream:
         body["stream"] = True
-    for name, value in (
-        ("temperature", request.temperature),
-        ("top_p", request.top_p),
-        ("top_k", request.top_k),
-        ("stop_sequences", request.stop_sequences or None),
-        ("service_tier", request.service_tier),
-    ):
-        if value is not None:
-            body[name] = value
-    _write_tools(request, body)
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.top_k is not None:
+        body["top_k"] = request.top_k
+    if request.stop_sequences:
+        body["stop_sequences"] = request.stop_sequences
+    if request.service_tier is not None:
+        body["service_tier"] = request.service_tier
+    if request.tools or request.tool_choice is not None:
+        _write_tools(request, body)
     _write_output(request, body, came)
     if request.user is not None or "metadata" in came:
         body["metadata"] = dict(came.get("metadata", {}))
@@ -294,17 +296,24 @@ def write_request(request: Request) -> bytes:
 
 def _refuse_what_is_lost(request: Request) -> None:
     """Settings that change the answer and that this wire has no word for."""
-    for name, is_set in (
-        ("choices", (request.choices or 1) > 1),
-        ("logprobs", request.logprobs is not None),
-        ("prompt variables", bool(request.prompt_variables)),
-        ("JSON without a schema", isinstance(request.output_format, JsonFormat)),
-    ):
-        if is_set:
-            raise Unsupported(f"Anthropic messages have no {name}. Leave it out.")
+    lost = None
+    if request.choices is not None and request.choices > 1:
+        lost = "choices"
+    elif request.logprobs is not None:
+        lost = "logprobs"
+    elif request.prompt_variables:
+        lost = "prompt variables"
+    elif isinstance(request.output_format, JsonFormat):
+        lost = "JSON without a schema"
+    if lost is not None:
+        raise Unsupported(f"Anthropic messages have no {lost}. Leave it out.")
 
 
 def _write_message(message: Message) -> Json:
+    if len(message.content) == 1 and message.extra is None:
+        block = message.content[0]
+        if type(block) is Text and block.extra is None:  # what nearly every message is
+            return {"role": message.role, "content": block.text}
     rides = own(message.extra)
     written: Json = {
         "role": message.role.value,

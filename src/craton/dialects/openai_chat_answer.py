@@ -14,14 +14,12 @@ from msgspec import UNSET
 from craton.dialects.dialect import Stamp
 from craton.dialects.members import BodyReader, Json, Wire, check_nesting, members, plain
 from craton.dialects.openai_chat_messages import (
-    DIALECT,
     MESSAGE,
-    extra_of,
-    own,
     read_tool_call,
     reasoning_block,
     write_tool_call,
 )
+from craton.dialects.openai_chat_parts import DIALECT, extra_of, own
 from craton.dialects.openai_chat_wire import (
     AnswerBody,
     AnswerChoice,

@@ -13,26 +13,28 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from craton.dialects import media
 from craton.dialects.members import (
     Json,
-    UnknownKind,
-    Wire,
     check_nesting,
     members,
-    plain,
     wrong,
+)
+from craton.dialects.openai_chat_parts import (
+    DIALECT,
+    PARTS,
+    extra_of,
+    inner_rests,
+    own,
+    read_part,
+    write_text_part,
+    write_user_part,
 )
 from craton.dialects.openai_chat_wire import (
     AssistantMessage,
-    AudioPart,
     ChatMessage,
     CustomToolCall,
     DeveloperMessage,
-    FilePart,
     FunctionMessage,
-    ImagePart,
-    RefusalPart,
     SystemMessage,
     TextPart,
     ToolCall,
@@ -41,19 +43,9 @@ from craton.dialects.openai_chat_wire import (
 )
 from craton.kernel.errors import BadRequest, Unsupported
 from craton.messages.blocks import (
-    Audio,
     Block,
     CachePoint,
-    CitedText,
-    Document,
-    Extra,
-    FileSource,
-    GuardContent,
-    Image,
-    InlineSource,
-    MediaSource,
     Message,
-    Opaque,
     Reasoning,
     Refusal,
     Role,
@@ -61,30 +53,15 @@ from craton.messages.blocks import (
     Text,
     ToolResult,
     ToolUse,
-    UrlSource,
 )
 from craton.messages.blocks import (
     Json as JsonValue,
 )
 
-DIALECT = "openai"
 MESSAGE = "openai.message"
-PARTS = {"content": "parts"}
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
-
-
-def extra_of(unknown: Json | None, form: Json | None = None) -> Extra | None:
-    """The `extra` of a part: unknown members, and the forms that known ones came in."""
-    if unknown is None and not form:
-        return None
-    return {DIALECT: {**(unknown or {}), **(form or {})}}
-
-
-def own(extra: Extra | None) -> Json:
-    """What this wire kept in a part's `extra`."""
-    return extra.get(DIALECT, {}) if extra else {}
 
 
 def read_system(message: SystemMessage | DeveloperMessage, is_first: bool) -> list[SystemBlock]:
@@ -150,9 +127,7 @@ def _read_user(message: UserMessage, path: str) -> Message:
         blocks: list[Block] = [Text(text=content)]
         form: Json = {}
     else:
-        blocks = [
-            _read_part(part, f"{path}.content[{index}]") for index, part in enumerate(content)
-        ]
+        blocks = [read_part(part, f"{path}.content[{index}]") for index, part in enumerate(content)]
         form = PARTS if _is_one_text(blocks) else {}
     if message.name is None and not form and message.rest is UNSET:
         return Message(role=Role.USER, content=blocks)
@@ -164,89 +139,6 @@ def _is_one_text(blocks: list[Block]) -> bool:
     return len(blocks) == 1 and isinstance(blocks[0], Text) and blocks[0].extra is None
 
 
-def _read_part(part: Wire, path: str) -> Block:
-    match part:
-        case TextPart():
-            return Text(text=part.text, extra=extra_of(members(part)))
-        case RefusalPart():
-            return Refusal(text=part.refusal, extra=extra_of(members(part), PARTS))
-        case ImagePart():
-            return _read_image(part, path)
-        case AudioPart():
-            audio = part.input_audio
-            return Audio(
-                source=InlineSource(data=_bytes(audio.data, f"{path}.input_audio.data")),
-                format=audio.format,
-                extra=extra_of(members(part), _inner(input_audio=audio)),
-            )
-        case FilePart():
-            return _read_file(part, path)
-        case UnknownKind():
-            value = plain(part)
-            return Opaque(dialect=DIALECT, kind=value["type"], value=value)
-        case _:
-            raise AssertionError(f"a part of type {type(part).__name__}")
-
-
-def _inner(**objects: Wire) -> Json:
-    """What objects inside a part hold that isn't known, under their own names."""
-    return {name: rest for name, wire in objects.items() if (rest := members(wire)) is not None}
-
-
-def _bytes(text: str, path: str) -> bytes:
-    data = media.from_base64(text)
-    if data is None:
-        raise wrong(path, "expected base64")
-    return data
-
-
-def _read_image(part: ImagePart, path: str) -> Image:
-    image = part.image_url
-    source: MediaSource
-    kind = None
-    if image.url[:5].lower() == "data:":
-        kind, data = _read_data_url(image.url, f"{path}.image_url.url")
-        source = InlineSource(data=data)
-    else:
-        source = UrlSource(url=image.url)
-    return Image(
-        source=source,
-        format=kind,
-        detail=image.detail,
-        extra=extra_of(members(part), _inner(image_url=image)),
-    )
-
-
-def _read_data_url(url: str, path: str) -> tuple[str, bytes]:
-    split = media.split_data_url(url)
-    if split is None:
-        raise wrong(path, "expected a data URL of the form `data:<media type>;base64,<data>`")
-    return media.format_of(split[0]), _bytes(split[1], path)
-
-
-def _read_file(part: FilePart, path: str) -> Document:
-    file = part.file
-    kind = None
-    if (file.file_id is None) == (file.file_data is None):
-        raise wrong(f"{path}.file", "expected exactly one of `file_id` and `file_data`")
-    if file.file_id is not None:
-        source: FileSource | InlineSource = FileSource(file_id=file.file_id)
-    else:
-        text = file.file_data or ""
-        where = f"{path}.file.file_data"
-        if text[:5].lower() == "data:":
-            kind, data = _read_data_url(text, where)
-        else:
-            data = _bytes(text, where)
-        source = InlineSource(data=data)
-    return Document(
-        source=source,
-        name=file.filename,
-        format=kind,
-        extra=extra_of(members(part), _inner(file=file)),
-    )
-
-
 def _read_assistant(message: AssistantMessage, path: str) -> Message:
     form: Json = {}
     blocks: list[Block] = []
@@ -255,7 +147,7 @@ def _read_assistant(message: AssistantMessage, path: str) -> Message:
     if isinstance(content, str):
         blocks.append(Text(text=content))
     elif isinstance(content, list):
-        parts = [_read_part(part, f"{path}.content[{n}]") for n, part in enumerate(content)]
+        parts = [read_part(part, f"{path}.content[{n}]") for n, part in enumerate(content)]
         form |= PARTS if _is_one_text(parts) else {}
         blocks += parts
     elif content is UNSET and not (
@@ -297,7 +189,7 @@ def reasoning_block(reasoning_content: str | None, reasoning: str | None) -> Rea
 def read_tool_call(call: ToolCall) -> ToolUse:
     """A tool call; text that isn't JSON stays text, as the fold of a stream keeps it."""
     if isinstance(call, CustomToolCall):
-        form = {"type": "custom", **_inner(custom=call.custom)}
+        form = {"type": "custom", **inner_rests(custom=call.custom)}
         return ToolUse(
             id=call.id,
             name=call.custom.name,
@@ -363,7 +255,7 @@ def write_system(blocks: list[SystemBlock]) -> list[Json]:
             parts, about = [], {}
         if not parts:
             about = (block.extra or {}).get(MESSAGE, {})
-        parts.append(_write_text_part(block))
+        parts.append(write_text_part(block))
     if parts:
         out.append(_system_message(parts, about))
     return out
@@ -381,38 +273,18 @@ def _content(parts: list[Json], form: Json) -> str | list[Json]:
     return parts
 
 
-def _write_text_part(block: Block) -> Json:
-    match block:
-        case Text():
-            return {"type": "text", "text": block.text, **own(block.extra)}
-        case CitedText():
-            return {"type": "text", "text": "".join(block.passages)}
-        case GuardContent(text=str(text)):
-            return {"type": "text", "text": text}
-        case Opaque(dialect="openai"):
-            return block.value
-        case _:
-            raise unsupported(block)
-
-
-def unsupported(block: Block) -> Unsupported:
-    """The refusal to write a block that this wire has no form for."""
-    kind = (
-        f"{block.dialect} {block.kind}"
-        if isinstance(block, Opaque)
-        else type(block).__struct_config__.tag
-    )
-    return Unsupported(f"OpenAI chat completions can't carry a {kind} block. Leave it out.")
-
-
 def write_message(message: Message) -> list[Json]:
     """The wire messages of one message: one, or one for each tool result and one for the rest."""
+    if len(message.content) == 1 and message.extra is None:
+        block = message.content[0]
+        if type(block) is Text and block.extra is None:  # what nearly every message is
+            return [{"role": message.role, "content": block.text}]
     match message.role:
         case Role.ASSISTANT:
             return [_write_assistant(message)]
         case Role.SYSTEM:
             about = own(message.extra)
-            parts = [_write_text_part(b) for b in message.content if not _is_hint(b)]
+            parts = [write_text_part(b) for b in message.content if not _is_hint(b)]
             return [_system_message(parts, about)]
         case Role.USER:
             return _write_user(message)
@@ -431,7 +303,7 @@ def _write_user(message: Message) -> list[Json]:
         if isinstance(block, ToolResult):
             out.append(_write_tool_result(block, about if len(message.content) == 1 else {}))
         elif not _is_hint(block):
-            parts.append(_write_user_part(block))
+            parts.append(write_user_part(block))
     if parts:
         out.append({"role": "user", "content": _content(parts, about)})
         out[-1] |= {k: v for k, v in about.items() if k != "content"}
@@ -444,7 +316,7 @@ def _write_tool_result(block: ToolResult, about: Json) -> Json:
         if isinstance(part, JsonValue):
             parts.append({"type": "text", "text": _encode(part.value).decode()})
         elif isinstance(part, Text):
-            parts.append(_write_text_part(part))
+            parts.append(write_text_part(part))
         else:
             raise Unsupported(
                 "OpenAI tool messages carry only text, and a tool result holds "
@@ -453,57 +325,6 @@ def _write_tool_result(block: ToolResult, about: Json) -> Json:
     message: Json = {"role": "tool", "tool_call_id": block.tool_use_id}
     message["content"] = _content(parts, about) if parts else ""
     return message | {k: v for k, v in about.items() if k != "content"}
-
-
-def _write_user_part(block: Block) -> Json:
-    match block:
-        case Image():
-            return _write_image(block)
-        case Audio(source=InlineSource(data=data), format=str(kind)):
-            audio = {"data": media.to_base64(data), "format": kind}
-            return _with_inner({"type": "input_audio", "input_audio": audio}, block.extra)
-        case Document():
-            return _write_document(block)
-        case _:
-            return _write_text_part(block)
-
-
-def _with_inner(part: Json, extra: Extra | None) -> Json:
-    """Put unknown members back: those of the part, and those of the object inside it."""
-    for name, value in own(extra).items():
-        if name in part and isinstance(part[name], dict):
-            part[name] = {**value, **part[name]}
-        else:
-            part.setdefault(name, value)
-    return part
-
-
-def _write_image(block: Image) -> Json:
-    match block.source:
-        case UrlSource(url=url):
-            image: Json = {"url": url}
-        case InlineSource(data=data):
-            image = {"url": media.data_url(block.format or "png", data)}
-        case _:
-            raise unsupported(block)
-    if block.detail is not None:
-        image["detail"] = block.detail
-    return _with_inner({"type": "image_url", "image_url": image}, block.extra)
-
-
-def _write_document(block: Document) -> Json:
-    match block.source:
-        case FileSource(file_id=file_id):
-            file: Json = {"file_id": file_id}
-        case InlineSource(data=data) if block.format is not None:
-            file = {"file_data": media.data_url(block.format, data)}
-        case InlineSource(data=data):
-            file = {"file_data": media.to_base64(data)}
-        case _:
-            raise unsupported(block)
-    if block.name is not None:
-        file["filename"] = block.name
-    return _with_inner({"type": "file", "file": file}, block.extra)
 
 
 def _write_assistant(message: Message) -> Json:
@@ -526,7 +347,7 @@ def _write_assistant(message: Message) -> Json:
             case CachePoint():
                 pass
             case _:
-                parts.append(_write_text_part(block))
+                parts.append(write_text_part(block))
     if parts:
         out["content"] = _content(parts, about)
     if calls:

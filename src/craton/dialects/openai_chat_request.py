@@ -16,15 +16,13 @@ from craton.dialects.members import (
     wrong,
 )
 from craton.dialects.openai_chat_messages import (
-    DIALECT,
     MESSAGE,
-    extra_of,
-    own,
     read_message,
     read_system,
     write_message,
     write_system,
 )
+from craton.dialects.openai_chat_parts import DIALECT, extra_of, own
 from craton.dialects.openai_chat_wire import (
     AllowedChoice,
     AssistantMessage,
@@ -290,7 +288,7 @@ _FORMS = ("max_completion_tokens", "stop", "stream_options")
 def write_request(request: Request) -> bytes:
     """The body of a request; Unsupported names what this wire has no form for."""
     came = own(request.extra)
-    messages = write_system(request.system)
+    messages = write_system(request.system) if request.system else []
     for message in request.messages:
         messages += write_message(message)
     body: Json = {"model": request.model, "messages": messages}
@@ -332,20 +330,26 @@ def write_request(request: Request) -> bytes:
 
 
 def _write_sampling(request: Request, body: Json, came: Json) -> None:
-    for name, value in (
-        ("temperature", request.temperature),
-        ("top_p", request.top_p),
-        ("top_k", request.top_k),
-        ("seed", request.seed),
-        ("frequency_penalty", request.frequency_penalty),
-        ("presence_penalty", request.presence_penalty),
-        ("n", request.choices),
-        ("service_tier", request.service_tier),
-        ("user", request.user),
-        ("metadata", request.metadata or None),
-    ):
-        if value is not None:
-            body[name] = value
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.top_p is not None:
+        body["top_p"] = request.top_p
+    if request.top_k is not None:
+        body["top_k"] = request.top_k
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.frequency_penalty is not None:
+        body["frequency_penalty"] = request.frequency_penalty
+    if request.presence_penalty is not None:
+        body["presence_penalty"] = request.presence_penalty
+    if request.choices is not None:
+        body["n"] = request.choices
+    if request.service_tier is not None:
+        body["service_tier"] = request.service_tier
+    if request.user is not None:
+        body["user"] = request.user
+    if request.metadata:
+        body["metadata"] = request.metadata
     stop = request.stop_sequences
     if stop:
         body["stop"] = stop[0] if len(stop) == 1 and came.get("stop") == "string" else stop

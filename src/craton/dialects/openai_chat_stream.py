@@ -21,7 +21,8 @@ from craton.dialects.openai_chat_answer import (
     write_usage,
 )
 from craton.dialects.openai_chat_errors import error_body, error_of
-from craton.dialects.openai_chat_messages import DIALECT, MESSAGE, extra_of, own
+from craton.dialects.openai_chat_messages import MESSAGE
+from craton.dialects.openai_chat_parts import DIALECT, extra_of, own
 from craton.dialects.openai_chat_wire import (
     Chunk,
     ChunkChoice,

@@ -41,6 +41,19 @@ class FrameParser:
 
     def feed(self, data: bytes) -> list[Frame]:
         """The events completed by these bytes; EngineFailed if one is over the limit."""
+        if (
+            data.startswith(b"data: ")
+            and data.endswith(b"\n\n")
+            and data.count(b"\n") == 2
+            and b"\r" not in data
+            and self._begun
+            and not (self._partial or self._data or self._name or self._after_return)
+        ):
+            # One whole event of one line, as most reads from a socket are.
+            return [(b"", data[6:-2])]
+        return self._feed(data)
+
+    def _feed(self, data: bytes) -> list[Frame]:
         if self._after_return and data:
             self._after_return = False
             data = data.removeprefix(b"\n")
