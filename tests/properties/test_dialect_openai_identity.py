@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from craton.dialects.dialect import Stamp
 from craton.dialects.openai_chat import CLIENT, SERVER
