@@ -127,7 +127,6 @@ class ResponseReader:
         assert self._parser is not None
         status = self._parser.get_status_code()
         self._is_interim = 100 <= status < 200
-        self._head_bytes += 16  # so that bare interim answers meet the limit too
         if self._is_interim:
             return
         headers = Headers(self._pairs)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,12 +96,16 @@ async def serve() -> AsyncIterator[Serve]:
     running: list[Served] = []
 
     async def start(
-        handler: Handler = echo, limits: ServerLimits | None = None, **options: Any
+        handler: Handler = echo,
+        limits: ServerLimits | None = None,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        **options: Any,
     ) -> Served:
         clock = ManualClock()
         server = HttpServer(handler, limits=limits, clock=clock, **options)
         listening = socket.create_server(("127.0.0.1", 0))
-        await server.start(listening)
+        await server.start(listening, ssl_context=ssl_context)
         served = Served(server, listening.getsockname()[1], clock)
         running.append(served)
         return served

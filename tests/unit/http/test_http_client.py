@@ -2,6 +2,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from craton.http import (
     HttpClient,
     HttpRequest,
     HttpResponder,
+    HttpResponse,
     Origin,
     PoolFull,
     Replay,
@@ -114,9 +116,15 @@ def ok(body: bytes, *lines: bytes) -> bytes:
     return head + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-async def get(net: Net, script: Script, **options: object) -> bytes:
-    response = await net.client.request("GET", script.origin, "/", **options)  # type: ignore[arg-type]
-    return await response.read(LIMIT)
+async def get(net: Net, script: Script, **options: Any) -> bytes:
+    async with asyncio.timeout(WAIT_S):
+        response = await net.client.request("GET", script.origin, "/", **options)
+        return await response.read(LIMIT)
+
+
+async def piece(response: HttpResponse) -> bytes:
+    async with asyncio.timeout(WAIT_S):
+        return await anext(response)
 
 
 # Requests and answers.
@@ -219,9 +227,9 @@ async def test_a_cut_answer_gives_what_came_and_then_says_it_is_broken(
 ) -> None:
     script = await net.run(answer, closes=True)
     response = await net.client.request("GET", script.origin, "/")
-    assert await anext(response) == b"short"
+    assert await piece(response) == b"short"
     with pytest.raises(ResponseBroken):
-        await anext(response)
+        await piece(response)
     assert net.client.counters.broken == 1
 
 
@@ -318,6 +326,38 @@ async def test_a_request_unanswered_on_a_used_connection_is_replayed_only_if_all
     with pytest.raises(ResponseBroken):
         await get(net, script)
     assert net.client.counters.replayed == 1
+
+
+async def test_a_replay_goes_over_a_new_connection_and_not_another_idle_one(net: Net) -> None:
+    script = await net.run(b"", b"", None, ok(b"again"))
+    both = [asyncio.create_task(get(net, script)) for _ in range(2)]
+    await until(lambda: len(script.requests) == 2)
+    for writer in script.writers:
+        writer.write(ok(b"first"))
+    await asyncio.gather(*both)
+    assert await get(net, script, replay=Replay.UNANSWERED) == b"again"
+    assert script.connections == 3
+
+
+async def test_a_connection_answered_before_all_was_sent_is_not_used_again(net: Net) -> None:
+    connections = 0
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ok(b"enough"))
+        await until(lambda: connections == 2)
+        writer.close()
+
+    server = await asyncio.start_server(hasty, "127.0.0.1", 0)
+    origin = Origin("http", "127.0.0.1", server.sockets[0].getsockname()[1])
+    for body in (b"a" * 30_000_000, b""):
+        response = await net.client.request("POST", origin, "/", (), body)
+        assert await response.read(LIMIT) == b"enough"
+    assert connections == 2
+    server.close()
+    await server.wait_closed()
 
 
 async def test_a_request_unanswered_on_a_new_connection_is_not_replayed(net: Net) -> None:
@@ -461,14 +501,14 @@ async def test_a_body_that_pauses_too_long_times_out(net: Net) -> None:
     response = await net.client.request(
         "GET", script.origin, "/", timeouts=Timeouts(headers_s=1, idle_s=10)
     )
-    assert await anext(response) == b"half"
+    assert await piece(response) == b"half"
     net.pass_time(9)
     script.writers[0].write(b"more")
-    assert await anext(response) == b"more"
+    assert await piece(response) == b"more"
     net.pass_time(9)
     net.pass_time(2)
     with pytest.raises(ResponseTimeout, match="paused"):
-        await anext(response)
+        await piece(response)
 
 
 async def test_a_body_that_never_ends_times_out_in_total(net: Net) -> None:
@@ -477,13 +517,13 @@ async def test_a_body_that_never_ends_times_out_in_total(net: Net) -> None:
         "GET", script.origin, "/", timeouts=Timeouts(idle_s=10, total_s=35)
     )
     for _ in range(4):
-        assert await anext(response) == b"."
+        assert await piece(response) == b"."
         net.pass_time(8)
         script.writers[0].write(b".")
-    assert await anext(response) == b"."
+    assert await piece(response) == b"."
     net.pass_time(8)
     with pytest.raises(ResponseTimeout, match="not whole after 35 s"):
-        await anext(response)
+        await piece(response)
 
 
 async def test_nobody_listening_is_a_failed_connect(net: Net) -> None:
@@ -554,8 +594,8 @@ async def test_a_reader_that_is_slow_slows_the_server_and_holds_little(serve: Se
     client.sweep()  # it is our reader that is slow, not the server
     assert client.counters.timeouts == 0
     read = 0
-    async for piece in response:
-        read += len(piece)
+    async for data in response:
+        read += len(data)
     assert read == written == 64_000_000
     client.close()
     await until(lambda: client.counters.connections_now == 0)

@@ -80,6 +80,8 @@ async def test_a_stream_is_chunked_and_what_one_turn_writes_is_one_chunk(serve: 
         responder.write(b"")
         responder.write(b"two ")
         await asyncio.sleep(0)
+        responder.write(b"")  # as a chunk of its own it would end the body
+        await asyncio.sleep(0)
         responder.write(b"three")
         await responder.drain()
         responder.finish()
@@ -210,11 +212,9 @@ async def test_pipelined_requests_are_answered_in_order_one_at_a_time(serve: Ser
 
 async def test_what_is_sent_ahead_is_held_up_to_a_limit(serve: Serve) -> None:
     held = Held()
-    limits = ServerLimits(pipelined_bytes_max=100_000)
-    served = await serve(held, limits)
+    served = await serve(held, ServerLimits(pipelined_bytes_max=100_000))
     client = await served.connect()
-    sent = post(b"/", b"a" * 1000) * 20_000
-    client.send(sent)
+    client.send(post(b"/", b"a" * 50_000) * 200)
     await until(lambda: len(held.requests) == 1)
     await until(lambda: served.server.counters.bytes_received > 100_000)
     for _ in range(200):
@@ -222,7 +222,26 @@ async def test_what_is_sent_ahead_is_held_up_to_a_limit(serve: Serve) -> None:
     # One read of the socket may go over the limit; asyncio reads 256 KiB at most.
     assert served.server.counters.bytes_received < 100_000 + 2 * 256 * 1024
     held.go.set()
-    client.writer.transport.abort()
+    for _ in range(200):
+        await client.read_until(b"\r\n\r\n")
+        async with asyncio.timeout(WAIT_S):
+            await client.reader.readexactly(50_000)
+
+
+async def test_a_client_that_sent_too_far_ahead_of_its_last_answer_is_seen_closing(
+    serve: Serve,
+) -> None:
+    held = Held()
+    served = await serve(held, ServerLimits(pipelined_bytes_max=10_000))
+    client = await served.connect()
+    client.send(b"GET / HTTP/1.1\r\n" + CLOSE + b"\r\n")
+    await until(lambda: len(held.requests) == 1)
+    client.send(b"a" * 20_000)
+    await served.received(20_000)
+    held.go.set()
+    assert status(await client.read_all()) == 200
+    await client.close()
+    await until(lambda: served.server.counters.connections_now == 0)
 
 
 async def test_an_error_after_a_good_request_waits_for_its_answer(serve: Serve) -> None:
