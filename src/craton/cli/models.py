@@ -1,0 +1,155 @@
+"""`craton models`: the catalogue and its aliases."""
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from craton.apis.native.contract import ModelPage, ModelView, Removed
+from craton.cli.connection import segment
+from craton.cli.groups import connect, group, pages
+from craton.cli.options import DATA, AsJson, Data, example
+from craton.cli.output import print_json, print_lines, print_table
+from craton.kernel.errors import BadRequest
+from craton.models.card import Alias
+
+app = group("List, add and remove models, and give them other names.", "craton models")
+
+LOCAL_LAB = "local"
+
+Name = Annotated[str, typer.Argument(help="The model's id, `lab.name`.")]
+AliasName = Annotated[str, typer.Argument(help="The other name.")]
+
+
+@app.callback()
+def models(
+    context: typer.Context,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """List, add and remove models, and give them other names."""
+    if context.invoked_subcommand is None:
+        list_models(data, as_json)
+
+
+@app.command("list", epilog=example("craton models list --json"))
+def list_models(data: Data = DATA, as_json: AsJson = False) -> None:
+    """List the models, the engine that runs each, and their aliases."""
+    connection = connect(data)
+    found = [model for page in pages(connection, "/models", ModelPage) for model in page.models]
+    if as_json:
+        print_json({"models": found})
+        return
+    rows = [
+        (m.id, m.name, m.engine, str(m.context_tokens), ", ".join(m.aliases), m.licence or "")
+        for m in found
+    ]
+    columns = ("MODEL", "NAME", "ENGINE", "CONTEXT", "ALIASES", "LICENCE")
+    print_table(columns, rows, empty="There are no models.", right=("CONTEXT",))
+
+
+@app.command("add", epilog=example("craton models add my.model --gguf ./model.gguf"))
+def add(
+    *,
+    name: Annotated[
+        str, typer.Argument(help="`lab.name`; a name without a dot becomes `local.NAME`.")
+    ],
+    gguf: Annotated[Path | None, typer.Option(help="A GGUF file, run here.")] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="An OpenAI-compatible server, such as http://127.0.0.1:8000/v1."),
+    ] = None,
+    upstream_model: Annotated[
+        str | None, typer.Option(help="The model's name on that server.")
+    ] = None,
+    credential_file: Annotated[
+        Path | None, typer.Option(help="A file that holds that server's key.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    context_tokens: Annotated[
+        int, typer.Option(min=1, help="Most tokens of prompt and answer.")
+    ] = 8192,
+    output_tokens: Annotated[
+        int, typer.Option(min=1, help="Most tokens of an answer that sets no limit.")
+    ] = 512,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Add a model: a GGUF file to run here, or one on an OpenAI-compatible server."""
+    id = name if "." in name else f"{LOCAL_LAB}.{name}"
+    body = {
+        "id": id,
+        "source": source(gguf, url, upstream_model, credential_file),
+        "name": title,
+        "context_tokens": context_tokens,
+        "output_tokens_default": output_tokens,
+    }
+    connection = connect(data)
+    added = connection.post("/models", ModelView, body)
+    if as_json:
+        print_json(added)
+    else:
+        print_lines(
+            f"Added {added.id}. Ask it: craton ask --model {added.id} 'Hello'",
+        )
+
+
+def source(
+    gguf: Path | None, url: str | None, upstream_model: str | None, credential_file: Path | None
+) -> dict[str, str | None]:
+    """Where a model runs, as the API takes it; BadRequest names the options that don't fit."""
+    if (gguf is None) == (url is None):
+        raise BadRequest("Give either --gguf FILE or --url URL.")
+    if gguf is not None:
+        if upstream_model is not None or credential_file is not None:
+            raise BadRequest("--upstream-model and --credential-file go with --url, not --gguf.")
+        return {"type": "embedded", "gguf": str(gguf.expanduser().resolve())}
+    assert url is not None
+    if upstream_model is None:
+        raise BadRequest("--url needs --upstream-model: the model's name on that server.")
+    parts = urlsplit(url)
+    credential = str(credential_file.expanduser().resolve()) if credential_file else None
+    return {
+        "type": "remote",
+        "origin": f"{parts.scheme}://{parts.netloc}",
+        "path": parts.path.rstrip("/") or "/v1",
+        "model": upstream_model,
+        "credential_file": credential,
+    }
+
+
+@app.command("remove", epilog=example("craton models remove my.model"))
+def remove(name: Name, data: Data = DATA, as_json: AsJson = False) -> None:
+    """Take a model out, with its aliases; requests under way finish."""
+    removed = connect(data).delete("/models/" + segment(name), Removed)
+    _tell_removed(removed, as_json=as_json)
+
+
+@app.command("alias", epilog=example("craton models alias gpt-4o my.model"))
+def alias(
+    name: AliasName,
+    model: Name,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Let another name mean a model, so that programs need not change the name they ask for."""
+    made = connect(data).post("/aliases", Alias, {"name": name, "model": model})
+    if as_json:
+        print_json(made)
+    else:
+        print_lines(f"{made.name} now means {made.model}.")
+
+
+@app.command("unalias", epilog=example("craton models unalias gpt-4o"))
+def unalias(name: AliasName, data: Data = DATA, as_json: AsJson = False) -> None:
+    """Forget an alias."""
+    removed = connect(data).delete("/aliases/" + segment(name), Removed)
+    _tell_removed(removed, as_json=as_json)
+
+
+def _tell_removed(removed: Removed, *, as_json: bool) -> None:
+    if as_json:
+        print_json(removed)
+    else:
+        print_lines(f"Removed {removed.removed}.")

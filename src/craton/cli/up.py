@@ -1,0 +1,29 @@
+"""`craton up`: its options. What it does is in `serve.py`."""
+
+from typing import Annotated
+
+import typer
+
+from craton.cli.options import DATA, AsJson, Data
+
+
+def up(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8400,
+    data: Data = DATA,
+    engine: Annotated[
+        str, typer.Option(help="What runs the default model: embedded, or echo for tests.")
+    ] = "embedded",
+    workers: Annotated[int, typer.Option(help="Gateway worker processes.")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Ask nothing and print nothing.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Stop after the first answer.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start Craton, ask the default model one question, and serve until Ctrl-C."""
+    # Imported here: the server's own parts take half a second that no other command should pay.
+    from craton.bootstrap.settings import Settings  # noqa: PLC0415
+    from craton.cli.serve import serve  # noqa: PLC0415
+
+    settings = Settings(host=host, port=port, data=data, engine=engine, workers=workers)
+    serve(settings, quiet=quiet, once=once, as_json=as_json)
