@@ -1,0 +1,79 @@
+"""python -m tests.crash: kill -9 at random moments under load, and count what was lost.
+
+Exits with 1 if an acknowledged answer is missing or billed otherwise than the client was told, if
+anything was billed twice, if the ledger does not balance, or if a process did not come back.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.crash.trial import Outcome, Plan, run_trial, write_notes
+
+FAULTS_SHOWN = 30
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    killings = outcome.killings
+    table = Table("victim", "kills", "slowest back, s", title="kill -9")
+    for victim, count in sorted(killings.kills.items()):
+        table.add_row(victim, str(count), f"{killings.slowest_s.get(victim, 0):.2f}")
+    table.add_row("all", str(killings.total), "")
+    console.print(table)
+    figures = Table("what", "count", title="requests")
+    figures.add_row("asked", str(len(outcome.told)))
+    figures.add_row("of them streamed", str(sum(told.streamed for told in outcome.told)))
+    figures.add_row("acknowledged", str(outcome.acknowledged))
+    figures.add_row("records in the ledger", str(len(outcome.records)))
+    figures.add_row("billed, not acknowledged", str(outcome.billed_unacknowledged))
+    figures.add_row("text delivered, not billed", str(outcome.delivered_unbilled))
+    figures.add_row("postings", str(outcome.verdict.postings))
+    figures.add_row("sum of all postings, nanos", str(outcome.verdict.sum_nanos))
+    console.print(figures)
+    for text, count in outcome.failures_told.most_common(8):
+        console.print(f"told {count} times: {text}", markup=False, highlight=False)
+    for fault in outcome.faults[:FAULTS_SHOWN]:
+        console.print(f"FAULT {fault}", markup=False, highlight=False)
+    if len(outcome.faults) > FAULTS_SHOWN:
+        console.print(f"and {len(outcome.faults) - FAULTS_SHOWN} more faults")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Kill Craton's processes under load; compare.")
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--clients", type=int, default=12)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--engine", choices=("echo", "embedded"), default="echo")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pause", type=float, default=0.15, help="mean seconds before a kill")
+    parser.add_argument("--data", type=Path, help="keep the data folder and notes here")
+    arguments = parser.parse_args()
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="craton-crash-") as folder:
+        data = arguments.data or Path(folder) / "data"
+        plan = Plan(
+            data=data,
+            kills=arguments.kills,
+            clients=arguments.clients,
+            workers=arguments.workers,
+            engine=arguments.engine,
+            seed=arguments.seed,
+            pause_s=arguments.pause,
+        )
+        started_s = time.monotonic()
+        outcome = asyncio.run(run_trial(plan))
+        if arguments.data:
+            write_notes(outcome, data / "notes.jsonl")
+    show(outcome, console)
+    console.print(f"{time.monotonic() - started_s:.0f} s, seed {plan.seed}, engine {plan.engine}")
+    return 1 if outcome.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
