@@ -303,7 +303,7 @@ async def test_an_unexpected_exception_is_internal_and_its_text_stays_out(bench:
 async def test_no_prompt_and_no_answer_is_logged(bench: Bench) -> None:
     let(bench, 3)
     await bench.answer("r", text="confidential matters")
-    await asyncio.sleep(0)
+    await until(lambda: b"engine.answered" in bench.log.getvalue())
     written = bench.log.getvalue()
     assert b'"request_id":"r"' in written
     assert b"confidential" not in written

@@ -28,7 +28,7 @@ def test_every_field_survives_the_command_line() -> None:
     assert words[words.index("-m") - 1] == "python9"
 
 
-def test_the_library_is_told_to_wait_by_sleeping() -> None:
+def test_the_library_is_told_not_to_spin_for_long() -> None:
     words = command(SPECIFICATION)
-    assert words[:2] == ["env", "OMP_WAIT_POLICY=passive"]
-    assert ENVIRONMENT == {"OMP_WAIT_POLICY": "passive"}
+    assert words[:2] == ["env", "GOMP_SPINCOUNT=1000"]
+    assert ENVIRONMENT == {"GOMP_SPINCOUNT": "1000"}

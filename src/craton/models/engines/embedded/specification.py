@@ -12,10 +12,10 @@ import msgspec
 
 MODULE = "craton.models.engines.embedded.process"
 
-ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
-"""What the library's threads must find in the environment before it loads: wait by sleeping, not by
-spinning. On a machine whose cores also run gateways a spinning thread keeps off the very thread it
-waits for; measured with four other busy processes on two cores, sleeping was 2 to 5 times faster.
+ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
+"""What the library's threads must find in the environment before it loads: wait by spinning for a
+moment only, then sleep. On cores that also run gateways a thread that spins keeps off the very
+thread it waits for. Figures: decisions/0002-embedded-engine.md.
 """
 
 SLOTS = 32
