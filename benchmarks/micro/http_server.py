@@ -1,7 +1,7 @@
 """CPU microseconds a request costs in the HTTP server, and in server and client when it forwards.
 
     .venv/bin/python benchmarks/micro/http_server.py
-    .venv/bin/python benchmarks/micro/http_server.py --port 9000 --pid 4711   # any other server
+    .venv/bin/python benchmarks/micro/http_server.py --port 9000 --pid 4711   # beside another
 
 The server runs in a process of its own and only its CPU time is counted, user and system, so
 other work on the machine and the cost of making the load don't show. The file isn't called
@@ -13,7 +13,7 @@ import asyncio
 import multiprocessing
 import os
 import socket
-import time
+import statistics
 from pathlib import Path
 
 import uvloop
@@ -83,24 +83,37 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
-async def measure(name: str, port: int, pid: int, *, connections: int, seconds: float) -> float:
-    """Load a server; print and return CPU microseconds a request."""
+async def measure(port: int, pid: int, *, connections: int, seconds: float) -> float:
+    """Load a server; CPU microseconds a request."""
     loop = asyncio.get_running_loop()
+    warm = Load.done + 1000
     transports = [
         (await loop.create_connection(Load, "127.0.0.1", port))[0] for _ in range(connections)
     ]
-    await asyncio.sleep(0.5)
-    started, before, used = time.perf_counter(), Load.done, cpu_s(pid)
+    async with asyncio.timeout(30):
+        while Load.done < warm:  # the process may still be importing
+            await asyncio.sleep(0.05)
+    before, used = Load.done, cpu_s(pid)
     await asyncio.sleep(seconds)
-    count, elapsed = Load.done - before, time.perf_counter() - started
-    each_us = (cpu_s(pid) - used) / count * 1e6
+    count, used = Load.done - before, cpu_s(pid) - used
     for transport in transports:
         transport.abort()
-    print(
-        f"{name:10} {connections:4} connections  {each_us:6.1f} us CPU/request"
-        f"  {1e6 / each_us:7.0f} requests/s a core  (seen: {count / elapsed:.0f}/s)"
-    )
-    return each_us
+    return used / count * 1e6
+
+
+def compare(servers: dict[str, tuple[int, int]], options: argparse.Namespace) -> None:
+    """Measure servers in turn, several times over; print the least and the median of each."""
+    measured: dict[str, list[float]] = {name: [] for name in servers}
+    for _ in range(options.rounds):
+        for name, (port, pid) in servers.items():
+            once = measure(port, pid, connections=options.connections, seconds=options.seconds)
+            measured[name].append(uvloop.run(once))
+    for name, each_us in measured.items():
+        least, median = min(each_us), statistics.median(each_us)
+        print(
+            f"{name:8} {least:6.1f} us CPU/request at least, {median:6.1f} in the median"
+            f"  ({1e6 / least:6.0f} requests/s a core)"
+        )
 
 
 def start(upstream_port: int | None) -> tuple[int, multiprocessing.process.BaseProcess]:
@@ -115,22 +128,20 @@ def start(upstream_port: int | None) -> tuple[int, multiprocessing.process.BaseP
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--port", type=int, help="measure the server that listens here")
+    options.add_argument("--port", type=int, help="compare the server that listens here")
     options.add_argument("--pid", type=int, help="its process")
-    options.add_argument("--seconds", type=float, default=3)
+    options.add_argument("--seconds", type=float, default=1.5)
+    options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--connections", type=int, default=32)
     chosen = options.parse_args()
-    load = {"connections": chosen.connections, "seconds": chosen.seconds}
-    if chosen.port:
-        uvloop.run(measure("other", chosen.port, chosen.pid, **load))
-        return
     echo_port, echo = start(None)
     forward_port, forward = start(echo_port)
     assert echo.pid is not None
     assert forward.pid is not None
-    alone = uvloop.run(measure("echo", echo_port, echo.pid, **load))
-    both = uvloop.run(measure("forward", forward_port, forward.pid, **load))
-    print(f"the client's share of forwarding: {both - alone:.1f} us")
+    servers = {"echo": (echo_port, echo.pid), "forward": (forward_port, forward.pid)}
+    if chosen.port:
+        servers["other"] = (chosen.port, chosen.pid)
+    compare(servers, chosen)
     echo.kill()
     forward.kill()
 
