@@ -28,7 +28,7 @@ def bundled_cards() -> list[ModelCard]:
         ),
         ModelCard(
             id=DEFAULT_MODEL,
-            name="SmolLM2 135M Instruct",
+            name="SmolLM2 135M",
             lab="HuggingFaceTB",
             source=EmbeddedSource(weights="smollm2-135m-instruct"),
             context_tokens=8192,

@@ -11,6 +11,8 @@ from craton.store.documents import Transaction
 
 # Bedrock's own pattern of a foundation model id: a provider and a name, in lower case.
 MODEL_ID = re.compile(r"[a-z0-9-]{1,63}[.][a-z0-9-]{1,63}([.:]?[a-z0-9-]{1,63})?")
+NAME_LENGTH_MAX = 20
+"""Bedrock's own limit on a model's name."""
 ALIAS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
 
 
@@ -21,6 +23,11 @@ def add_model(transaction: Transaction, command: AddModel) -> ModelCard:
         raise BadRequest(
             f"The model id {card.id!r} must look like 'lab.name': lower-case letters, digits and "
             "dashes, with one dot."
+        )
+    if not 0 < len(card.name) <= NAME_LENGTH_MAX or not card.name.isprintable():
+        raise BadRequest(
+            f"The model name {card.name!r} must have 1 to {NAME_LENGTH_MAX} printable characters, "
+            "as Bedrock's catalogue has it."
         )
     if transaction.find(ALIASES, card.id) is not None:
         raise Conflict(f"{card.id!r} is an alias already. Remove the alias, or choose another id.")

@@ -28,6 +28,7 @@ from craton.http import (
 from craton.kernel.clock import Clock
 from craton.kernel.errors import (
     BadRequest,
+    CratonError,
     EngineFailed,
     EngineNotReady,
     EngineTimeout,
@@ -100,7 +101,7 @@ class RemoteEngine:
         asked = msgspec.structs.replace(request, model=self._source.model, stream_usage=True)
         response = await self._send(CLIENT.write_request(asked))
         if response.status != 200:
-            raise CLIENT.read_error(response.status, await self._read(response))
+            raise self._own(CLIENT.read_error(response.status, await self._read(response)))
         stop.on_request(lambda: _drain(response))
         return response
 
@@ -138,6 +139,12 @@ class RemoteEngine:
             raise self._late() from error
         except (ResponseBroken, ResponseTooLarge) as error:
             raise self._broken() from error
+
+    def _own(self, error: CratonError) -> CratonError:
+        """What an upstream's refusal is to our caller: their key and budget are not the matter."""
+        if isinstance(error, BadRequest | Throttled | EngineTimeout | EngineNotReady):
+            return error
+        return EngineFailed(f"The server behind {self._name} refused: {error.message}")
 
     def _late(self) -> EngineTimeout:
         return EngineTimeout(f"The server behind {self._name} took too long. Try again later.")

@@ -1,0 +1,80 @@
+# Two commands set everything up: `make up` runs Craton, `make test` passes the tests.
+# `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help up install install-dev test test-all lint types docs lock crash mutants fuzz \
+	bench-gateway bench-engine clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Craton needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another with: make PYTHON=python3.12 up")'
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/install.stamp: $(VENV)/python.stamp requirements.lock pyproject.toml
+	@echo "Installing Craton and what it needs, each file checked against its hash …"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on \
+		--require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
+	@touch $@
+
+$(VENV)/install-dev.stamp: $(VENV)/install.stamp requirements-dev.lock
+	@echo "Installing the tools of the tests …"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on \
+		--require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: $(VENV)/install.stamp ## Make .venv from the lock file
+install-dev: $(VENV)/install-dev.stamp ## The same, with the tools of the tests
+
+up: install ## Start Craton on http://127.0.0.1:8400 and ask its model one question
+	@$(BIN)/craton up
+
+test: install-dev lint types ## Lint, types and the tests that fit into eight minutes
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(TESTS)
+
+test-all: install-dev lint types ## Every test, the slow ones too
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
+
+lint: install-dev ## Ruff: rules and format
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check .
+
+types: install-dev ## Pyright (as basedpyright ships it, without Node), strict
+	$(BIN)/basedpyright
+
+docs: install-dev ## Rewrite the generated pages
+	$(BIN)/python -m craton.apis.aws.coverage > docs/coverage.md
+
+lock: install-dev ## Resolve the dependencies anew, with hashes
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate pyproject.toml --output-file requirements.lock --upgrade
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate pyproject.toml --group dev --constraint requirements.lock \
+		--output-file requirements-dev.lock
+
+crash: install-dev ## Kill processes a thousand times under load, then compare every bill
+	$(BIN)/python -m tests.crash
+
+mutants: install-dev ## Sabotage the code in named ways; each must be caught by its test
+	$(BIN)/python -m tests.mutants
+
+fuzz: install-dev ## 100,000 hostile inputs over all wires
+	$(BIN)/python -m tests.fuzz
+
+bench-gateway: install-dev ## The gateway beside its rivals, on one core
+	$(BIN)/python benchmarks/gateway/bench.py
+
+bench-engine: install-dev ## The embedded engine, bare and through Craton
+	$(BIN)/python benchmarks/engine/bench.py
+
+clean: ## Remove the environment and what tools left
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,45 @@
+"""Runs a Craton until standard input ends: `python -m tests.fakes.serve DATA ENGINE WORKERS`.
+
+Prints its address once it answers `/readyz`.
+"""
+
+import asyncio
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from craton.bootstrap.settings import Settings
+from craton.bootstrap.up import Running, running
+from craton.kernel.clock import SystemClock
+from craton.kernel.log import Log
+
+READY_WITHIN_S = 60
+
+
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url + "/readyz", timeout=10) as response:
+            return response.status == 200
+    except OSError:
+        return False
+
+
+async def until_ready(up: Running) -> None:
+    async with asyncio.timeout(READY_WITHIN_S):
+        while not await asyncio.to_thread(is_ready, up.url):
+            assert up.supervisor.fatal is None, str(up.supervisor.fatal)
+            await asyncio.sleep(0.02)
+
+
+async def main() -> None:
+    data, engine, workers = sys.argv[1:4]
+    settings = Settings(data=Path(data), engine=engine, workers=int(workers), port=0)
+    async with running(settings, clock=SystemClock(), log=Log("supervisor")) as up:
+        await until_ready(up)
+        print(up.url, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
