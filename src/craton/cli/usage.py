@@ -16,6 +16,7 @@ from craton.economics.meters import Meter
 from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.errors import BadRequest
 
+PAGE_MAX = 1000
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _UNIT_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 
@@ -80,7 +81,7 @@ def newest(
             "account": account,
             "since_ms": since_ms,
             "before": before,
-            "limit": min(1000, limit - len(found)),
+            "limit": min(PAGE_MAX, limit - len(found)),
         }
         page = connection.get("/usage", UsagePage, query)
         found += page.records
