@@ -16,13 +16,10 @@ import msgspec
 from craton.access.policy import authorize
 from craton.apis.authenticator import Authenticator
 from craton.apis.exchange import Exchange, Told, Wire
+from craton.apis.services import Services
 from craton.http import Headers, HttpRequest, HttpResponder, Reply
-from craton.kernel.clock import Clock
 from craton.kernel.errors import CratonError, Internal
-from craton.kernel.ids import Ids
-from craton.kernel.log import Log
 from craton.kernel.metrics import Distribution, Metrics, Series
-from craton.store.client import StateClient
 
 LEASE_WAIT_S = 5
 _NO_HEADERS = Headers()
@@ -63,33 +60,29 @@ class RequestLine(msgspec.Struct, frozen=True):
 Finder = Callable[[HttpRequest], Endpoint | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Exact paths first, then finders in order; the fallback always finds something."""
+
+    exact: Mapping[tuple[str, bytes], Endpoint]
+    finders: Sequence[Finder]
+    fallback: Callable[[HttpRequest], Endpoint]
+
+
 class App:
     """Answers HTTP requests; everything it uses comes in as an argument."""
 
-    def __init__(
-        self,
-        *,
-        process: str,
-        exact: Mapping[tuple[str, bytes], Endpoint],
-        finders: Sequence[Finder],
-        fallback: Callable[[HttpRequest], Endpoint],
-        authenticator: Authenticator,
-        state: StateClient,
-        clock: Clock,
-        ids: Ids,
-        log: Log,
-        metrics: Metrics,
-    ) -> None:
-        self._process = process
-        self._exact = exact
-        self._finders = finders
-        self._fallback = fallback
+    def __init__(self, services: Services, routes: Routes, authenticator: Authenticator) -> None:
+        self._process = services.process
+        self._exact = routes.exact
+        self._finders = routes.finders
+        self._fallback = routes.fallback
         self._authenticator = authenticator
-        self._state = state
-        self._clock = clock
-        self._ids = ids
-        self._log = log
-        self._meters = _Meters(metrics)
+        self._state = services.state
+        self._clock = services.clock
+        self._ids = services.ids
+        self._log = services.log
+        self._meters = _Meters(services.metrics)
 
     async def handle(self, request: HttpRequest, responder: HttpResponder) -> None:
         """Answer one request; never raises but for cancellation."""

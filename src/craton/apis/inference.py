@@ -134,7 +134,9 @@ class Inference:
         most: dict[str, int] = {
             # A token is at least a byte of text, so the body's length bounds the prompt's tokens.
             Meter.INPUT_TOKENS: len(turn.exchange.request.body),
-            Meter.OUTPUT_TOKENS: request.max_tokens or card.output_tokens_default,
+            Meter.OUTPUT_TOKENS: min(
+                request.max_tokens or card.output_tokens_default, card.context_tokens
+            ),
         }
         at_ms = self._clock.now_ns() // 1_000_000
         hold = self._encode(Hold(turn.stamp.request_id, principal.account, card.id, at_ms, most))

@@ -1,39 +1,58 @@
-"""Makes the engine of a model card. Each engine's module is imported only when a card needs it."""
+"""The registry of engines: each by the tag of the model source that it runs.
 
+An engine's module is imported inside its maker, so that a worker loads only what its models use.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
 
 from craton.bootstrap.settings import Settings
 from craton.kernel.clock import Clock
-from craton.kernel.log import Log
+from craton.kernel.registry import Registry
 from craton.models.card import EchoSource, EmbeddedSource, ModelCard, RemoteSource
 from craton.models.engine import Engine
-from craton.models.engines.echo import EchoEngine
-from craton.models.engines.embedded.client import EmbeddedEngine
-from craton.models.engines.remote import RemoteEngine
+
+ENGINES = Registry[Engine]("engine")
 
 
+@dataclass(frozen=True, slots=True)
 class EngineMaker:
     """Called with a card, gives the open engine a worker uses for it."""
 
-    def __init__(self, settings: Settings, clock: Clock, log: Log) -> None:
-        self._settings = settings
-        self._clock = clock
-        self._log = log
+    settings: Settings
+    clock: Clock
 
     def __call__(self, card: ModelCard) -> Engine:
         """Open the engine of a card."""
-        match card.source:
-            case EchoSource():
-                return EchoEngine(
-                    self._clock,
-                    context_tokens=card.context_tokens,
-                    output_tokens_default=card.output_tokens_default,
-                )
-            case EmbeddedSource():
-                socket = Path(self._settings.engine_socket(card.id))
-                return EmbeddedEngine(socket, name=card.id)
-            case RemoteSource():
-                return RemoteEngine(card.source, name=card.id, clock=self._clock)
-            case _:
-                assert_never(card.source)
+        return ENGINES.get(str(type(card.source).__struct_config__.tag))(self, card)
+
+
+@ENGINES.register("echo")
+def open_echo(maker: EngineMaker, card: ModelCard) -> Engine:
+    """The echo engine, in the worker itself."""
+    from craton.models.engines.echo import EchoEngine  # noqa: PLC0415 - a plug-in
+
+    assert isinstance(card.source, EchoSource)
+    return EchoEngine(
+        maker.clock,
+        context_tokens=card.context_tokens,
+        output_tokens_default=card.output_tokens_default,
+    )
+
+
+@ENGINES.register("embedded")
+def open_embedded(maker: EngineMaker, card: ModelCard) -> Engine:
+    """A client of the model's engine process, which the supervisor keeps running."""
+    from craton.models.engines.embedded.client import EmbeddedEngine  # noqa: PLC0415 - a plug-in
+
+    assert isinstance(card.source, EmbeddedSource)
+    return EmbeddedEngine(Path(maker.settings.engine_socket(card.id)), name=card.id)
+
+
+@ENGINES.register("remote")
+def open_remote(maker: EngineMaker, card: ModelCard) -> Engine:
+    """A client of a server elsewhere."""
+    from craton.models.engines.remote import RemoteEngine  # noqa: PLC0415 - a plug-in
+
+    assert isinstance(card.source, RemoteSource)
+    return RemoteEngine(card.source, name=card.id, clock=maker.clock)

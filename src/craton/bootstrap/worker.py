@@ -9,6 +9,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from craton.access.directory import Directory
 from craton.apis.app import App
@@ -31,16 +32,26 @@ from craton.store.kind import Change
 GRACE_S = 5
 
 
-async def serve(
-    settings: Settings,
-    stop: asyncio.Event,
-    listening: socket.socket,
-    *,
-    process: str,
-    clock: Clock,
-    log: Log,
-) -> None:
-    """Connect to the state process, then serve until told to stop."""
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The parts of one gateway worker, put together."""
+
+    services: Services
+    app: App
+
+    def server(self) -> HttpServer:
+        """The HTTP server in front of the app."""
+        return HttpServer(
+            self.app.handle,
+            clock=self.services.clock,
+            refuse=self.app.refuse,
+            on_internal_error=self.app.internal_error,
+            counters=ServerCounters(),
+        )
+
+
+def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Worker:
+    """Put a worker together; it is not connected to anything yet."""
     metrics = Metrics()
     closing: set[asyncio.Task[None]] = set()
 
@@ -50,7 +61,7 @@ async def serve(
         task.add_done_callback(closing.discard)
 
     directory = Directory()
-    router = Router(EngineMaker(settings, clock, log), close_engine)
+    router = Router(EngineMaker(settings, clock), close_engine)
 
     def apply(changes: Sequence[Change]) -> None:
         for change in changes:
@@ -79,33 +90,30 @@ async def serve(
         region=settings.region,
     )
     table = endpoints.endpoints(services, default_model=settings.default_model)
-    app = App(
-        process=process,
-        exact=table.exact,
-        finders=table.finders,
-        fallback=table.fallback,
-        authenticator=Authenticator(directory, clock, signing_names=table.signing_names),
-        state=state,
-        clock=clock,
-        ids=services.ids,
-        log=log,
-        metrics=metrics,
-    )
-    server = HttpServer(
-        app.handle,
-        clock=clock,
-        refuse=app.refuse,
-        on_internal_error=app.internal_error,
-        counters=ServerCounters(),
-    )
-    await state.open()
+    authenticator = Authenticator(directory, clock, signing_names=table.signing_names)
+    return Worker(services, App(services, table.routes, authenticator))
+
+
+async def serve(
+    settings: Settings,
+    stop: asyncio.Event,
+    listening: socket.socket,
+    *,
+    process: str,
+    clock: Clock,
+    log: Log,
+) -> None:
+    """Connect to the state process, then serve until told to stop."""
+    worker = assemble(settings, process=process, clock=clock, log=log)
+    server = worker.server()
+    await worker.services.state.open()
     await server.start(listening)
     child.settle()
     log.info("worker_ready")
     await stop.wait()
     await server.close(GRACE_S)
-    await state.close()
-    await router.close()
+    await worker.services.state.close()
+    await worker.services.router.close()
 
 
 def main() -> None:

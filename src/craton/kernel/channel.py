@@ -17,6 +17,9 @@ Incoming = TypeVar("Incoming")
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
+_HEAD = struct.Struct(">IBI")
+_ARRAY_32 = 0xDD
+"""MessagePack's mark of an array with a 32-bit count of elements."""
 
 
 class Channel(asyncio.Protocol, Generic[Incoming]):
@@ -35,14 +38,15 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
         on_closed: Callable[["Channel[Incoming]"], None] | None = None,
     ) -> None:
         self._decoder = msgspec.msgpack.Decoder(list[reads])
-        self._encoder = msgspec.msgpack.Encoder()
+        self._encode = msgspec.msgpack.Encoder().encode
         self._on_messages = on_messages
         self._on_opened = on_opened
         self._on_closed = on_closed
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
-        self._outgoing: list[Any] = []
+        self._outgoing: list[bytes] = []
+        self._outgoing_bytes = 0
         self._writable = asyncio.Event()
         self._writable.set()
         self.error: Exception | None = None
@@ -53,12 +57,20 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
         return self._transport is not None
 
     def send(self, message: msgspec.Struct) -> None:
-        """Queue a message; it leaves at the end of this turn of the loop."""
+        """Queue a message; it leaves at the end of this turn of the loop.
+
+        Raises what the encoder raises for a value that MessagePack can't hold (an integer over 64
+        bits, half a surrogate pair): here, so that it harms no other sender's message.
+        """
         if self._transport is None:
             return
+        encoded = self._encode(message)
+        if self._outgoing_bytes + len(encoded) > FRAME_BYTES_MAX // 2:
+            self._flush()
         if not self._outgoing:
             self._loop.call_soon(self._flush)
-        self._outgoing.append(message)
+        self._outgoing.append(encoded)
+        self._outgoing_bytes += len(encoded)
 
     async def drain(self) -> None:
         """Wait until the peer has taken most of what was sent."""
@@ -72,10 +84,12 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
 
     def _flush(self) -> None:
         if self._outgoing and self._transport is not None:
-            body = self._encoder.encode(self._outgoing)
+            size, count = self._outgoing_bytes + 5, len(self._outgoing)
+            assert size <= FRAME_BYTES_MAX, "a message between our own processes is too large"
+            head = _HEAD.pack(size, _ARRAY_32, count)
+            self._transport.write(b"".join((head, *self._outgoing)))
             self._outgoing = []
-            assert len(body) <= FRAME_BYTES_MAX, "a frame between our own processes is too large"
-            self._transport.write(_LENGTH.pack(len(body)) + body)
+            self._outgoing_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio: the socket is connected."""
@@ -116,6 +130,7 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
         """Asyncio: the connection is gone."""
         self._transport = None
         self._outgoing = []
+        self._outgoing_bytes = 0
         self._writable.set()
         self.error = self.error or exc
         if self._on_closed is not None:

@@ -19,7 +19,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     def request(self) -> None:
         """Ask once; asking again does nothing."""
@@ -28,7 +28,7 @@ class Stop:
             for callback in self._callbacks:
                 callback()
 
-    def on_request(self, callback: Callable[[], None]) -> None:
+    def on_request(self, callback: Callable[[], object]) -> None:
         """Call back when asked; at once if that was before."""
         if self.requested:
             callback()
