@@ -1,9 +1,12 @@
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import msgspec
 
 from craton.access.policy import ADMINISTER
 from craton.apis.native.endpoints import OPERATIONS
+from craton.apis.native.wire import STATUS
 from tests.unit.apis.native.native_api import Api
 
 DOCUMENT = "/craton/v1/openapi.json"
@@ -111,3 +114,13 @@ def test_each_operation_is_declared_once() -> None:
     for operation in OPERATIONS:
         fields = {f.name for f in msgspec.structs.fields(operation.takes)}
         assert {s[1:-1] for s in operation.segments if s.startswith("{")} <= fields
+
+
+def test_the_written_page_lists_every_operation_and_status() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "native-api.md").read_text(encoding="utf-8")
+    for operation in OPERATIONS:
+        needs = "operator" if operation.action == ADMINISTER else "any key"
+        row = f"| `{operation.method} {operation.path}` | {operation.summary} | {needs} |"
+        assert row in text
+    for fault, status in STATUS.items():
+        assert re.search(rf"^\| {status} \|.*`{fault}`", text, re.MULTILINE), fault
