@@ -7,7 +7,7 @@ import pytest
 
 from craton.access.directory import Directory
 from craton.access.records import AccessKey, Account, ApiKey, Project, Role
-from craton.apis.app import App
+from craton.apis.app import App, Routes
 from craton.apis.authenticator import Authenticator
 from craton.apis.native.endpoints import native_endpoints
 from craton.apis.services import Services
@@ -87,16 +87,13 @@ class Api:
             region="us-east-1",
         )
         self.exact, self.finder = native_endpoints(services)
-        self.app = App(
+        routes = Routes(
             exact=self.exact,
             finders=[self.finder],
             fallback=lambda request: pytest.fail(f"nobody takes {request.raw_path}"),
-            authenticator=Authenticator(self.directory, clock),
-            state=self.state,
-            clock=clock,
-            ids=services.ids,
-            log=services.log,
-            metrics=self.metrics,
+        )
+        self.app = App(
+            services, routes, Authenticator(self.directory, clock, signing_names=frozenset())
         )
         for account in (
             Account("111111111111", "default", 1),
