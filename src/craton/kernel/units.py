@@ -4,13 +4,16 @@ Money is nano-units of a currency: 1 USD is 1_000_000_000. A price is nano-units
 what a meter counts, so that a price below a nano-unit a token is still exact.
 """
 
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import NewType
 
 Nanos = NewType("Nanos", int)
 
 NANOS_PER_UNIT = 1_000_000_000
 PRICE_QUANTITY = 1_000_000
+
+# Python's own context would round what has more than 28 digits, and say nothing.
+_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 
 
 def cost(quantity: int, price_nanos_per_million: int) -> Nanos:
@@ -21,8 +24,11 @@ def cost(quantity: int, price_nanos_per_million: int) -> Nanos:
 
 
 def nanos(text: str) -> Nanos:
-    """Read a decimal amount of currency, such as `0.35`; refuses what a nano-unit can't hold."""
-    value = Decimal(text) * NANOS_PER_UNIT
+    """Read a decimal amount of currency, such as `0.35`.
+
+    ValueError or ArithmeticError for what a nano-unit can't hold exactly.
+    """
+    value = _EXACT.multiply(Decimal(text), NANOS_PER_UNIT)
     if value != value.to_integral_value():
         raise ValueError(f"{text} has more than nine decimals")
     return Nanos(int(value))
