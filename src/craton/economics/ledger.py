@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from craton.economics.contract import Held, Hold, Posted, Void, Voided
@@ -75,6 +76,8 @@ class Holds:
 
 _INSERT_USAGE = Statement(insert(USAGE).on_conflict_do_nothing())
 _INSERT_POSTING = Statement(insert(POSTINGS).on_conflict_do_nothing())
+_ASKED = func.json_each(bindparam("ids")).table_valued("value")
+_KNOWN = Statement(select(USAGE.c.request_id).where(USAGE.c.request_id.in_(select(_ASKED.c.value))))
 
 
 class Ledger:
@@ -91,6 +94,9 @@ class Ledger:
         postings: list[tuple[object, ...]] = []
         replies: list[Posted] = []
         encode = self._encode
+        # A record that comes again may be rated otherwise, since prices can have changed between:
+        # what was posted with it first must not be added to.
+        known = self._known(transaction, records)
         for record in records:
             rated = self._prices.rate(record.resource, record.quantities, record.at_ms)
             usage.append(
@@ -106,15 +112,21 @@ class Ledger:
                     encode(record.quantities).decode(),
                 )
             )
-            if rated.amount:
+            if rated.amount and record.request_id not in known:
                 postings += _lines(record, rated.amount, rated.currency)
                 if rated.payee is not None:
                     postings += _share(record, rated.payee, rated.payee_amount, rated.currency)
+            known.add(record.request_id)
             replies.append(Posted(rated.amount, rated.currency))
             self._holds.release(record.request_id)
         transaction.connection.executemany(_INSERT_USAGE.sql, usage)
         transaction.connection.executemany(_INSERT_POSTING.sql, postings)
         return replies
+
+    def _known(self, transaction: Transaction, records: Sequence[UsageRecord]) -> set[str]:
+        ids = self._encode([record.request_id for record in records]).decode()
+        rows = transaction.connection.execute(_KNOWN.sql, _KNOWN.parameters(ids=ids)).fetchall()
+        return {row[0] for row in rows}
 
 
 def _lines(record: UsageRecord, amount: int, currency: str) -> list[tuple[object, ...]]:

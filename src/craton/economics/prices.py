@@ -48,7 +48,9 @@ class PriceBook:
 
     def __init__(self, tariffs: Iterable[Tariff]) -> None:
         self._by_resource: dict[str, list[Tariff]] = {}
-        for tariff in sorted(tariffs, key=lambda t: t.effective, reverse=True):
+        # Of one day, the last read comes first: the operator's own folder is read after ours.
+        newest_last = sorted(tariffs, key=lambda t: t.effective)
+        for tariff in reversed(newest_last):
             self._by_resource.setdefault(tariff.resource, []).append(tariff)
         self._today: tuple[int, dict[str, Tariff]] = (-1, {})
 
@@ -104,11 +106,22 @@ def read_price_file(name: str, text: str) -> list[Tariff]:
         raise BadRequest(f"Price file {name} is not TOML: {error}.") from None
     effective = data.get("effective")
     currency, source = data.get("currency"), data.get("source")
-    if not isinstance(effective, date) or not isinstance(currency, str):
+    is_day = isinstance(effective, date) and not isinstance(effective, datetime)
+    if not is_day or not isinstance(currency, str):
         raise BadRequest(f"Price file {name} needs `effective` (a date) and `currency` (a string).")
     if not isinstance(source, str):
         raise BadRequest(f"Price file {name} needs `source`: where its figures come from.")
-    return [_tariff(name, entry, effective, currency, source) for entry in data.get("price", [])]
+    entries = data.get("price", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):  # pyright: ignore[reportUnknownVariableType] - TOML
+        raise BadRequest(f"Price file {name}: write each entry under a heading [[price]].")
+    return [_tariff(name, entry, effective, currency, source) for entry in entries]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType, reportArgumentType] - TOML
+
+
+def _price(text: str) -> int:
+    price = nanos(text)
+    if price < 0:
+        raise ValueError("a price is not negative")
+    return price
 
 
 def _tariff(
@@ -127,11 +140,11 @@ def _tariff(
                 f"Price file {name}: {resource} prices {meter!r}; meters are {list(Meter)}."
             )
         try:
-            prices[Meter(str(meter))] = nanos(str(price))  # pyright: ignore[reportUnknownArgumentType] - TOML
+            prices[Meter(str(meter))] = _price(str(price))  # pyright: ignore[reportUnknownArgumentType] - TOML
         except (ValueError, ArithmeticError):
             raise BadRequest(
                 f"Price file {name}: {resource} {meter} is {price!r}; "
-                "write a decimal as a string, such as '0.02'."
+                "write a decimal of at most nine places as a string, such as '0.02'."
             ) from None
     payee, share = entry.get("payee"), entry.get("share_permille", 0)
     if not isinstance(share, int) or not 0 <= share <= 1000:
