@@ -34,7 +34,7 @@ from tests.fakes.state_process import migrated
 from tests.powerloss.recording import Act, Disk, Loss, Operation, Recorder
 
 DATABASE = "craton.db"
-GROUPS = 40
+GROUPS = 28
 SHARED_MEMORY = "-shm"
 NAMES = itertools.count()
 PRICES = PriceBook(
