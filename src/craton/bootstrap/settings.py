@@ -44,6 +44,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.data / "credentials.json"
 
     @property
+    def log(self) -> Path:
+        """Where every process writes its lines."""
+        return self.data / "craton.log"
+
+    @property
     def endpoint(self) -> Path:
         """Where a running Craton says its address, for `craton env` and the other clients."""
         return self.data / "endpoint.json"

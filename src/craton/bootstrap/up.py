@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from craton.bootstrap.engine_specs import EngineKeeper
+from craton.bootstrap.logfile import keep_small
 from craton.bootstrap.settings import Settings, checked
 from craton.bootstrap.supervisor import Supervisor, listen, specs
 from craton.kernel.clock import Clock
@@ -43,7 +44,7 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
         settings = msgspec.structs.replace(
             settings, run=run, data=settings.data.resolve(), port=listening.getsockname()[1]
         )
-        with (settings.data / "craton.log").open("ab", buffering=0) as output:
+        with settings.log.open("ab", buffering=0) as output:
             supervisor = Supervisor(clock=clock, log=log, output=output)
             keeper = EngineKeeper(
                 settings, supervisor, log, Weights(settings.data / "weights").locate
@@ -51,7 +52,11 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
             for spec in specs(settings, listening):
                 supervisor.start(spec)
             state = _follow(settings, keeper, clock, log)
-            opening = asyncio.get_running_loop().create_task(state.open())
+            loop = asyncio.get_running_loop()
+            background = [
+                loop.create_task(state.open()),
+                loop.create_task(keep_small(settings.log)),
+            ]
             try:
                 host = f"[{settings.host}]" if ":" in settings.host else settings.host
                 url = f"http://{host}:{settings.port}"
@@ -59,7 +64,9 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
                 settings.endpoint.write_bytes(msgspec.json.encode(endpoint))
                 yield Running(settings, supervisor, url)
             finally:
-                opening.cancel()
+                for task in background:
+                    task.cancel()
+                await asyncio.gather(*background, return_exceptions=True)
                 await state.close()
                 await keeper.close()
                 await supervisor.close()
