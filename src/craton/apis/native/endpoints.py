@@ -45,7 +45,10 @@ def native_endpoints(
 
 
 class NativeFinder:
-    """Finds operations whose path has parameters, and says no to the rest of `/craton`."""
+    """Finds operations whose path has parameters, and says no to the rest of `/craton`.
+
+    Asked after the fixed paths, so that `/usage/summary` is no request's id.
+    """
 
     def __init__(self, endpoints: list[tuple[Operation[Any], Endpoint]]) -> None:
         self._endpoints = endpoints
@@ -57,10 +60,7 @@ class NativeFinder:
         if not path.startswith(b"/craton/") and path != b"/craton":
             return None
         segments = tuple(path.decode("latin-1").split("/"))
-        # A fixed path wins over a parameter: `/usage/summary` is no request's id.
         found = [pair for pair in self._endpoints if pair[0].matches(segments)]
-        fixed = [pair for pair in found if pair[0].segments == segments]
-        found = fixed or found
         for operation, endpoint in found:
             if operation.method == request.method:
                 return endpoint
