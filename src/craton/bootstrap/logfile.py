@@ -1,8 +1,8 @@
 """The one log file of all processes, kept from growing without end.
 
-Every child appends to it through a descriptor that it inherited, so it can't be swapped for another:
-what it holds is copied aside and the file is cut to nothing, which appending writers survive. Lines
-written between the copy and the cut are lost; warnings are rare and the file is large.
+Every child appends to it through a descriptor that it inherited, so it can't be swapped for
+another: what it holds is copied aside and the file is cut to nothing, which appending writers
+survive. Lines written between the copy and the cut are lost.
 """
 
 import asyncio
