@@ -1,12 +1,12 @@
 """The 0600 file that holds the keys of this machine's user, so that `craton env` can tell them."""
 
-import os
 from pathlib import Path
 
 import msgspec
 
 from craton.access.contract import NewKey
 from craton.kernel.errors import NotFound
+from craton.kernel.files import write_private
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -32,11 +32,4 @@ def read_credentials(path: Path) -> Credentials:
 
 def write_credentials(path: Path, credentials: Credentials) -> None:
     """Write the file whole, readable by its owner only."""
-    new = path.with_suffix(".new")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(handle, msgspec.json.format(msgspec.json.encode(credentials), indent=2))
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    new.rename(path)
+    write_private(path, msgspec.json.format(msgspec.json.encode(credentials), indent=2))

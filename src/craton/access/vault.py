@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from craton.kernel.errors import Internal
+from craton.kernel.files import write_private
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -45,12 +46,11 @@ class Vault:
 def open_vault(path: Path, randomness: Callable[[int], bytes] = os.urandom) -> Vault:
     """The vault of a master key file; makes the file (0600) the first time."""
     if not path.exists():
-        new = path.with_suffix(".new")
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            os.write(handle, randomness(KEY_BYTES))
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        new.rename(path)
-    return Vault(path.read_bytes(), randomness)
+        write_private(path, randomness(KEY_BYTES))
+    key = path.read_bytes()
+    if len(key) != KEY_BYTES:
+        raise Internal(
+            f"The master key file {path} has {len(key)} bytes and should have {KEY_BYTES}, so no "
+            "secret can be decrypted. Put the right file back."
+        )
+    return Vault(key, randomness)
