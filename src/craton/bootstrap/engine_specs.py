@@ -12,6 +12,9 @@ from craton.models.card import MODELS, EmbeddedSource, ModelCard
 from craton.models.engines.embedded.specification import Specification, command
 from craton.store.kind import Change
 
+WEIGHTS_RETRY_S = 30
+"""How long after weights could not be had they are looked for again."""
+
 Locate = Callable[[EmbeddedSource], Awaitable[Path]]
 
 
@@ -28,7 +31,8 @@ class EngineKeeper:
         self._wanted: dict[str, ModelCard] = {}
         self._running: dict[str, ModelCard] = {}
         self._changed = asyncio.Event()
-        self._task = asyncio.get_running_loop().create_task(self._keep())
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._keep())
 
     def apply(self, change: Change) -> None:
         """Take a change of the catalogue."""
@@ -64,6 +68,7 @@ class EngineKeeper:
             weights = await self._locate(card.source)
         except CratonError as error:
             self._log.error("weights_missing", model=card.id, error=error.message)
+            self._loop.call_later(WEIGHTS_RETRY_S, self._changed.set)
             return
         self._running[card.id] = card
         specification = Specification(

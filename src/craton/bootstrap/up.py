@@ -58,8 +58,7 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
                 loop.create_task(keep_small(settings.log)),
             ]
             try:
-                host = f"[{settings.host}]" if ":" in settings.host else settings.host
-                url = f"http://{host}:{settings.port}"
+                url = address(settings.host, settings.port)
                 endpoint = {"url": url, "pid": os.getpid(), "region": settings.region}
                 settings.endpoint.write_bytes(msgspec.json.encode(endpoint))
                 yield Running(settings, supervisor, url)
@@ -128,6 +127,12 @@ class _locked:  # noqa: N801 - reads as a with-statement
 
     def __exit__(self, *_: object) -> None:
         os.close(self._handle)
+
+
+def address(host: str, port: int) -> str:
+    """The URL under which a client on this machine finds a Craton that listens on `host`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def _listening(settings: Settings) -> socket.socket:

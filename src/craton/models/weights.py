@@ -146,6 +146,21 @@ def _stamp_path(path: Path) -> Path:
 
 def _download(artifact: Artifact, folder: Path, progress: Progress, run: Run, python: str) -> Path:
     requirement = f"{artifact.package}=={artifact.version}"
+    progress("download", 0, artifact.bytes)
+    status, said = _pip(requirement, folder, progress, run, python, bar="raw")
+    if status != 0 and any("invalid choice: 'raw'" in line for line in said):
+        # pip before 24.1, which Python 3.11 brings along, can't tell how far it has come.
+        status, said = _pip(requirement, folder, progress, run, python, bar="off")
+    wheels = sorted(folder.glob("*.whl"))
+    if status != 0 or not wheels:
+        raise Unavailable(_cannot_fetch(requirement, python, said))
+    return wheels[0]
+
+
+def _pip(
+    requirement: str, folder: Path, progress: Progress, run: Run, python: str, *, bar: str
+) -> tuple[int, list[str]]:
+    """Run `pip download`: its exit status and the last lines it said."""
     said: list[str] = []
 
     def on_line(line: str) -> None:
@@ -155,26 +170,12 @@ def _download(artifact: Artifact, folder: Path, progress: Progress, run: Run, py
             said.append(line)
             del said[:-20]
 
-    status = run(
-        [
-            python,
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--progress-bar=raw",
-            "--disable-pip-version-check",
-            "--no-input",
-            f"--dest={folder}",
-            requirement,
-        ],
-        on_line,
-    )
-    wheels = sorted(folder.glob("*.whl"))
-    if status != 0 or not wheels:
-        raise Unavailable(_cannot_fetch(requirement, python, said))
-    return wheels[0]
+    command = [
+        *(python, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"),
+        *(f"--progress-bar={bar}", "--disable-pip-version-check", "--no-input"),
+        *(f"--dest={folder}", requirement),
+    ]
+    return run(command, on_line), said
 
 
 def _cannot_fetch(requirement: str, python: str, said: list[str]) -> str:

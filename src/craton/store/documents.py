@@ -115,7 +115,9 @@ class Transaction:
         """The document, or NotFound."""
         found = self.find(kind, id)
         if found is None:
-            raise NotFound(f"There is no {kind.noun} {id!r}.")
+            raise NotFound(
+                f"There is no {kind.noun} {id!r} here. List what there is, and look again."
+            )
         return found
 
     def put(self, kind: Kind[Any], id: str, body: msgspec.Struct) -> None:

