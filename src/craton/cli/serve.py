@@ -28,6 +28,8 @@ from craton.models import weights
 from craton.models.card import EmbeddedSource
 
 FIRST_QUESTION = "What is the capital of France?"
+FIRST_INSTRUCTION = "Be brief."
+"""Without a word of guidance the bundled model, which is very small, may ramble in French."""
 FIRST_ANSWER_TOKENS_MAX = 64
 READY_TIMEOUT_S = 300
 """From the processes' start to the default model's readiness. The weights are there by then."""
@@ -146,7 +148,7 @@ def _greet(
         print_lines("", f"> {FIRST_QUESTION}")
     answer = ask(
         connection,
-        [Turn("user", FIRST_QUESTION)],
+        [Turn("system", FIRST_INSTRUCTION), Turn("user", FIRST_QUESTION)],
         model=model,
         max_tokens=FIRST_ANSWER_TOKENS_MAX,
         write=write_piece if shows else lambda _: None,
