@@ -5,6 +5,7 @@ The only module of the command line that knows the server's inside.
 
 import asyncio
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -171,6 +172,15 @@ def _greet(
     sys.stdout.flush()
 
 
+def program() -> str:
+    """How to run this program again from another terminal: by its name only if that finds it."""
+    here = Path(sys.argv[0]).absolute()
+    found = shutil.which("craton")
+    if here.name != "craton" or (found is not None and Path(found).resolve() == here.resolve()):
+        return "craton"
+    return shlex.quote(str(here))
+
+
 def directions(url: str, data: Path, model: str) -> list[str]:
     """What to type next: lines to copy for each SDK."""
     message = '[{"role": "user", "content": "Hello"}]'
@@ -180,7 +190,7 @@ def directions(url: str, data: Path, model: str) -> list[str]:
         f"Credentials: {data / CREDENTIALS_FILE}    Log: {data / LOG_FILE}",
         "",
         "In another terminal, point your programs here:",
-        f'  eval "$(craton env --data {shlex.quote(str(data))})"',
+        f'  eval "$({program()} env --data {shlex.quote(str(data))})"',
         "",
         "boto3:",
         "  import boto3",
