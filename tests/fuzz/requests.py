@@ -1,0 +1,348 @@
+"""Requests to every wire: valid ones, and the same bent in their documents, paths and credentials.
+
+A request's number and the seed decide all of it but the time of its signature and this run's keys.
+"""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+from tests.fakes.craton import ECHO, Keys
+from tests.fuzz import documents, signing
+from tests.fuzz.signing import HOST, Header, Target
+from tests.fuzz.templates import (
+    ANTHROPIC,
+    CONVERSE,
+    OPENAI,
+    PLAIN_ANTHROPIC,
+    PLAIN_CONVERSE,
+    PLAIN_OPENAI,
+)
+
+Json = Any
+
+
+class Expected(StrEnum):
+    """What the answer must be, beside well formed."""
+
+    GOOD = "good"
+    """A success."""
+    REFUSED = "refused"
+    """No success: the credential is bad."""
+    ANY = "any"
+
+
+@dataclass(slots=True)
+class Request:
+    """One request before it is bytes."""
+
+    wire: str
+    method: str
+    path: str
+    query: str = ""
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: tuple[Header, ...] = ()
+    service: str = "bedrock"
+    expected: Expected = Expected.ANY
+
+    @property
+    def target(self) -> Target:
+        return Target(self.method, self.path, self.query, self.body, self.service)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One request as bytes, and what is known of it."""
+
+    wire: str
+    method: str
+    path: str
+    head: bytes
+    body: bytes
+    expected: Expected
+    is_anthropic: bool
+
+    @property
+    def whole(self) -> bytes:
+        return self.head + self.body
+
+
+class Maker:
+    """Makes requests; the keys and the native API's document are those of one Craton."""
+
+    def __init__(self, keys: Keys, openapi: Json, operations: Sequence[tuple[str, str]]) -> None:
+        self._keys = keys
+        self._schemas = openapi["components"]["schemas"]
+        self._native = [
+            (method.upper(), path, operation)
+            for path, item in openapi["paths"].items()
+            for method, operation in item.items()
+        ]
+        self._operations = operations
+        """Method and URI of operations that AWS has, built or not."""
+
+    def make(self, dice: random.Random, *, at_s: float) -> Sent:
+        """The next request that these dice show."""
+        makers: tuple[tuple[int, Callable[[random.Random], Request]], ...] = (
+            (22, self._openai),
+            (22, self._anthropic),
+            (26, self._converse),
+            (5, self._catalogue),
+            (4, self._identity),
+            (16, self._native_operation),
+            (5, self._elsewhere),
+        )
+        (maker,) = dice.choices([m for _, m in makers], [weight for weight, _ in makers])
+        request = maker(dice)
+        if request.expected is not Expected.GOOD:
+            if dice.random() < 0.04:
+                request.body = documents.spoilt(request.body, dice)
+            if dice.random() < 0.03:
+                _bend_path(request, dice)
+            if dice.random() < 0.01:
+                request.method = dice.choice(("GET", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"))
+            if dice.random() < 0.03:
+                request.headers += (_odd_header(dice),)
+        return self._sealed(request, dice, at_s)
+
+    def _sealed(self, request: Request, dice: random.Random, at_s: float) -> Sent:
+        """With a credential, as bytes."""
+        credential: list[Header] = []
+        if dice.random() < 0.12:
+            request.expected = Expected.REFUSED
+            if dice.random() < 0.2:
+                request.query = signing.broken_query(request.target, self._keys, dice, at_s=at_s)
+            else:
+                credential = signing.broken(request.target, self._keys, dice, at_s=at_s)
+        elif dice.random() < 0.1 and request.service == "bedrock" and "//" not in request.path:
+            request.query = signing.presigned(request.target, self._keys, at_s=at_s, expires_s=900)
+            # Operations that take no query refuse a presigned one as they refuse any other.
+            request.expected = Expected.ANY
+        else:
+            credential = signing.good(request.target, self._keys, dice, at_s=at_s)
+        return Sent(
+            request.wire,
+            request.method,
+            request.path,
+            head_of(request, credential),
+            request.body,
+            request.expected,
+            any(name == b"anthropic-version" for name, _ in request.headers),
+        )
+
+    # The wires.
+
+    def _openai(self, dice: random.Random) -> Request:
+        if dice.random() < 0.06:
+            return _model_listing("openai", dice)
+        request = Request("openai chat", "POST", "/v1/chat/completions")
+        return _with_document(request, PLAIN_OPENAI, OPENAI, dice)
+
+    def _anthropic(self, dice: random.Random) -> Request:
+        version = (b"anthropic-version", b"2023-06-01")
+        if dice.random() < 0.06:
+            request = _model_listing("anthropic", dice)
+        elif dice.random() < 0.75:
+            request = Request("anthropic messages", "POST", "/v1/messages")
+            request = _with_document(request, PLAIN_ANTHROPIC, ANTHROPIC, dice)
+        else:
+            request = Request("anthropic count", "POST", "/v1/messages/count_tokens")
+            plain = {name: PLAIN_ANTHROPIC[name] for name in ("model", "messages")}
+            request = _with_document(request, plain, ANTHROPIC, dice)
+        request.headers = (version,)
+        return request
+
+    def _converse(self, dice: random.Random) -> Request:
+        model = ECHO
+        if dice.random() < 0.06:
+            model = dice.choice(("x", "%FF", "..", "%2e%2e", "a%2Fb", "arn%3Aaws%3Abedrock", "é"))
+        elif dice.random() < 0.1:
+            model = quote(f"arn:aws:bedrock:us-east-1::foundation-model/{ECHO}", safe="")
+        verb, wire = dice.choice((("converse", "converse"), ("converse-stream", "converse stream")))
+        request = Request(wire, "POST", f"/model/{model}/{verb}")
+        request = _with_document(request, PLAIN_CONVERSE, CONVERSE, dice)
+        if ECHO not in model:
+            request.expected = Expected.ANY
+        return request
+
+    def _catalogue(self, dice: random.Random) -> Request:
+        if dice.random() < 0.5:
+            name = dice.choice((ECHO, "x", "%FF", "a" * 3000, "a%00b", "%", "ü"))
+            return Request("bedrock catalogue", "GET", f"/foundation-models/{name}")
+        names = ("byProvider", "byOutputModality", "byInferenceType", "byCustomizationType", "x")
+        words = ("Craton", "TEXT", "IMAGE", "ON_DEMAND", "", "%FF", "a" * 500, "%00", "text", "%")
+        pairs = [f"{dice.choice(names)}={dice.choice(words)}" for _ in range(dice.randrange(4))]
+        return Request("bedrock catalogue", "GET", "/foundation-models", "&".join(pairs))
+
+    def _identity(self, dice: random.Random) -> Request:
+        form = "Action=GetCallerIdentity&Version=2011-06-15"
+        request = Request("sts", "POST", "/", service="sts")
+        request.content_type = "application/x-www-form-urlencoded; charset=utf-8"
+        roll = dice.random()
+        if roll < 0.25:
+            request.body, request.expected = form.encode(), Expected.GOOD
+        elif roll < 0.4:
+            request.method, request.query = "GET", form
+        elif roll < 0.7:
+            request.body = dice.choice(
+                (
+                    b"", b"Action=", b"Action=GetCallerIdentity", b"Action=AssumeRole",
+                    form.encode() * 2, b"&" * 5000, b"Action=%FF", b"Version=2011-06-15",
+                    form.encode() + b"&x[]=1&=&", b"Action=GetCallerIdentity&Version=2016-11-15",
+                )
+            )  # fmt: skip
+        else:
+            request.body = documents.spoilt(form.encode(), dice)
+        return request
+
+    def _native_operation(self, dice: random.Random) -> Request:
+        method, path, operation = dice.choice(self._native)
+        request = Request("native", method, path)
+        pairs: list[str] = []
+        for parameter in operation.get("parameters", ()):
+            value = self._sample(parameter["schema"], dice)
+            if dice.random() < 0.3:
+                value = dice.choice(("%FF", "", "-1", "1e3", "NaN", "a" * 300, "%00", "9" * 30))
+            else:
+                value = quote(str(value), safe="")
+            if parameter["in"] == "path":
+                request.path = request.path.replace("{" + parameter["name"] + "}", value or "x")
+            elif dice.random() < 0.5:
+                pairs.append(f"{parameter['name']}={value}")
+        if dice.random() < 0.1:
+            pairs.append(dice.choice(("x=1", "=", "&&", "a", "limit=1&limit=2", "%", "x=" * 40)))
+        request.query = "&".join(pairs)
+        if "requestBody" in operation:
+            (media,) = operation["requestBody"]["content"].values()
+            document = self._sample(media["schema"], dice)
+            if dice.random() < 0.8:
+                document = documents.bent(document, dice)
+            request.body = documents.write(document)
+        return request
+
+    def _elsewhere(self, dice: random.Random) -> Request:
+        """Operations that aren't built, paths that nobody has, and the signals."""
+        roll = dice.random()
+        if roll < 0.6:
+            method, uri = dice.choice(self._operations)
+            path, _, query = uri.partition("?")
+            segments = [
+                dice.choice(("x", "%FF", "a-1")) if part.startswith("{") else part
+                for part in path.split("/")
+            ]
+            request = Request("aws not built", method, "/".join(segments), query)
+        else:
+            path = dice.choice(
+                (
+                    "/healthz", "/readyz", "/metrics", "/v1/embeddings", "/v1/responses", "/v1",
+                    "/v1/", "/v1/nothing", "/craton", "/craton/v1/", "/craton/v1/docs", "//", "/..",
+                    "/model//converse", "/model/a/b/c/converse", "/" + "a/" * 40, "/%2e%2e/", "/%",
+                    "/v1/messages/batches", "/favicon.ico", "/v1/models/%FF", "/\xff\xfe",
+                )
+            )  # fmt: skip
+            request = Request("elsewhere", dice.choice(("GET", "POST")), path)
+        if request.method in ("POST", "PUT", "PATCH"):
+            request.body = documents.write(documents.bent(dice.choice(CONVERSE), dice))
+        return request
+
+    def _sample(self, schema: Json, dice: random.Random) -> Any:
+        """A value that a schema of the native API's document allows."""
+        if "$ref" in schema:
+            return self._sample(self._schemas[schema["$ref"].rpartition("/")[2]], dice)
+        if "anyOf" in schema:
+            return self._sample(dice.choice(schema["anyOf"]), dice)
+        if "enum" in schema:
+            return dice.choice(schema["enum"])
+        match schema.get("type"):
+            case "object":
+                required = schema.get("required", ())
+                return {
+                    name: self._sample(member, dice)
+                    for name, member in schema.get("properties", {}).items()
+                    if name in required or dice.random() < 0.6
+                }
+            case "array":
+                return [self._sample(schema["items"], dice) for _ in range(dice.randrange(3))]
+            case "integer":
+                return dice.choice((schema.get("minimum", 0), 7, schema.get("maximum", 2**63)))
+            case "boolean":
+                return dice.random() < 0.5
+            case "null":
+                return None
+            case _:
+                return self._word(dice)
+
+    def _word(self, dice: random.Random) -> str:
+        number = dice.randrange(40)
+        return dice.choice(
+            (
+                f"fuzz-{number}", f"fuzz.model-{number}", f"key-fuzz{number}", "default", "a b",
+                self._keys.account, "http://127.0.0.1:9", "https://[::1]:1", "/dev/zero", "/tmp",
+                "/etc/hostname", "\x00", "é" * 90, "A.B", "-", "/v1", "no-such-weights", "",
+            )
+        )  # fmt: skip
+
+
+def head_of(request: Request, credential: Sequence[Header]) -> bytes:
+    """The request line and headers."""
+    target = request.path + ("?" + request.query if request.query else "")
+    lines = [
+        f"{request.method} {target} HTTP/1.1".encode("latin-1"),
+        b"host: " + HOST.encode(),
+        b"content-length: %d" % len(request.body),
+    ]
+    if request.body:
+        lines.append(b"content-type: " + request.content_type.encode())
+    lines += [name + b": " + value for name, value in (*request.headers, *credential)]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _with_document(
+    request: Request, plain: Json, rich: Sequence[Json], dice: random.Random
+) -> Request:
+    """A plain document that must be served, or a richer one, bent or not."""
+    roll = dice.random()
+    if roll < 0.1:
+        request.body, request.expected = json.dumps(plain).encode(), Expected.GOOD
+    elif roll < 0.15:
+        request.body = documents.write(dice.choice(rich))
+    else:
+        source = plain if roll < 0.5 else dice.choice(rich)
+        request.body = documents.write(documents.bent(source, dice))
+    return request
+
+
+def _model_listing(name: str, dice: random.Random) -> Request:
+    request = Request(f"{name} models", "GET", "/v1/models", expected=Expected.GOOD)
+    if dice.random() < 0.6:
+        model = dice.choice((ECHO, "x", "%FF", "a/b", "%00", "", "a" * 2000, "é", "%2F.."))
+        request.path = f"/v1/models/{model}"
+        request.expected = Expected.GOOD if model == ECHO else Expected.ANY
+    return request
+
+
+def _bend_path(request: Request, dice: random.Random) -> None:
+    path = request.path
+    at = dice.randrange(1, len(path) + 1)
+    piece = dice.choice(("/", "%", "%00", "%FF", "..", "/../", ";", "\xe9", "%2F", "\\", "{", "//"))
+    request.path = dice.choice(
+        (path[:at] + piece + path[at:], path[:at], path + "/", path.upper(), path + piece)
+    )
+
+
+def _odd_header(dice: random.Random) -> Header:
+    return dice.choice(
+        (
+            (b"content-type", b"text/plain"), (b"content-type", b"\xff"), (b"accept", b"x" * 3000),
+            (b"content-encoding", b"gzip"), (b"x-amz-target", b"A.GetCallerIdentity"),
+            (b"x-amz-content-sha256", b"0" * 64), (b"anthropic-version", b"\x80"),
+            (b"x-amz-date", b"now"), (b"x-forwarded-for", b"::1"), (b"accept-encoding", b"br"),
+            (b"x-amzn-trace-id", b""), (b"anthropic-beta", b"a,b" * 99), (b"te", b"trailers"),
+            (b"x-amz-target", b"\xff." * 50), (b"range", b"bytes=0-0"), (b"cookie", b"\x7e" * 99),
+        )
+    )  # fmt: skip
