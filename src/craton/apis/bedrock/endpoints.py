@@ -86,9 +86,13 @@ class AwsFallback:
     def __call__(self, request: HttpRequest) -> Endpoint:
         """The endpoint of a request that no other protocol took."""
         headers = header_texts(request)
-        match = self._aws.find(
-            request.method, request.raw_path, request.raw_query, headers, request.body
-        )
+        try:
+            match = self._aws.find(
+                request.method, request.raw_path, request.raw_query, headers, request.body
+            )
+        except CratonError as error:
+            # Whoever looks for an endpoint needs one even to say no, so that is what this is.
+            return Endpoint(Call(self._aws, None), _refusal(error), None)
         call = Call(self._aws, match)
         if match is None:
 
@@ -141,3 +145,11 @@ class AwsFallback:
     def _respond(self, exchange: Exchange, call: Call, document: Document) -> None:
         assert call.match is not None, "a handler ran without an operation"
         exchange.respond(self._aws.render(call.match, document, exchange.request_id))
+
+
+def _refusal(error: CratonError) -> Callable[[Exchange], Awaitable[None]]:
+    async def refuse(exchange: Exchange) -> None:
+        del exchange
+        raise error
+
+    return refuse
