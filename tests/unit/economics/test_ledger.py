@@ -87,6 +87,12 @@ def test_a_record_that_is_there_stays_as_it_was(books: Books) -> None:
     assert books.rows("SELECT quantities FROM usage") == [('{"input_tokens":3}',)]
 
 
+def test_the_same_id_at_another_time_is_the_same_record(books: Books) -> None:
+    books.post(usage_record(1, input_tokens=3))
+    books.post(usage_record(1, input_tokens=3, at_ms=AT_MS + 1))
+    assert books.rows("SELECT at_ms FROM usage") == [(AT_MS,)]
+
+
 def test_a_post_sent_again_under_other_prices_adds_nothing(books: Books) -> None:
     """The state process restarted between, and the operator had changed the price files."""
     record = usage_record(1, resource="lab.free", output_tokens=9)
