@@ -14,6 +14,7 @@ import argparse
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,8 @@ import report
 from craton_target import check_disk, craton_targets
 from measure import LOADS, Bench, Measurement, measure
 from targets import Target, direct, peers
+
+FSYNCS = 50
 
 
 def main() -> None:
@@ -54,6 +57,7 @@ def main() -> None:
     measurements: list[Measurement] = []
     with _upstream(options.peers_dir / "mock_upstream", bench):
         for number in range(1 if options.smoke else options.rounds):
+            print(f"round {number + 1}: one fsync takes {_fsync_ms(work):.2f} ms", flush=True)
             for target in targets:
                 found = _attempt(bench, target)
                 measurements.append(found)
@@ -143,6 +147,18 @@ def _machine() -> str:
             break
     versions = f"Linux {platform.release()}, Python {platform.python_version()}"
     return f"{os.cpu_count()} cores of {model}, {versions}"
+
+
+def _fsync_ms(folder: Path) -> float:
+    """Median time to have 4 KiB more on disk: what each of Craton's commits waits for."""
+    times: list[float] = []
+    with (folder / "fsync").open("ab", buffering=0) as file:
+        for _ in range(FSYNCS):
+            begun = time.perf_counter()
+            file.write(bytes(4096))
+            os.fsync(file.fileno())
+            times.append(time.perf_counter() - begun)
+    return statistics.median(times) * 1e3
 
 
 def _line(found: Measurement) -> str:

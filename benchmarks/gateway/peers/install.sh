@@ -3,7 +3,8 @@
 #
 #   benchmarks/gateway/peers/install.sh DIR
 #
-# Needs Python 3.11 with venv, Node 20 with npm, a C compiler, and nginx (`apt-get install nginx-light`).
+# Needs Python 3.11 with venv, Node 20 with npm, a C compiler, and nginx
+# (`apt-get install nginx-light`).
 # Takes packages from PyPI and npm only. About 2 GB of disk; run again, it keeps what is there.
 set -eu
 
