@@ -170,7 +170,7 @@ class _Lane:
         return self._maker.make(dice, at_s=time.time())
 
     async def _connect(self) -> Stream:
-        return await asyncio.open_connection(self._host, self._port, limit=READER_LIMIT)
+        return await connect(self._host, self._port)
 
     def _drop(self) -> None:
         if self._kept is not None:
@@ -297,6 +297,11 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     connected = writer.get_extra_info("socket")
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
+
+
+async def connect(host: str, port: int) -> Stream:
+    """A plain connection; the caller closes it."""
+    return await asyncio.open_connection(host, port, limit=READER_LIMIT)
 
 
 async def exchange(stream: Stream, sent: Sent) -> tuple[Answer | None, list[str]]:

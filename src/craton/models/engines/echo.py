@@ -43,11 +43,14 @@ class EchoEngine:
         del request_id
         started_ns = self._clock.monotonic_ns()
         prompt_tokens = self._prompt_tokens(request)
-        words = _WORDS.findall(_last_user_text(request))
+        text = _last_user_text(request)
+        # In a text of blanks alone the expression would look ahead from each of them to the end.
+        words = [] if text.isspace() else _WORDS.findall(text)
         limit = request.max_tokens or self._output_tokens_default
         yield MessageStart(usage=Usage(input_tokens=prompt_tokens))
         yield BlockStart(index=0)
-        written = ""
+        longest = max(map(len, request.stop_sequences), default=0)
+        tail = ""  # the end of what was said, in which a stop sequence may have begun
         count = 0
         reason, sequence = StopReason.END_TURN, None
         for word in words:
@@ -57,14 +60,15 @@ class EchoEngine:
                 reason = StopReason.MAX_TOKENS
                 break
             count += 1
-            sequence = _first_stop(written + word, request.stop_sequences)
+            said = tail + word
+            sequence = _first_stop(said, request.stop_sequences)
             if sequence is not None:
-                rest = (written + word)[len(written) : (written + word).index(sequence)]
+                rest = said[len(tail) : said.index(sequence)]
                 if rest:
                     yield TextDelta(index=0, text=rest)
                 reason = StopReason.STOP_SEQUENCE
                 break
-            written += word
+            tail = said[1 - longest :] if longest > 1 else ""
             yield TextDelta(index=0, text=word)
         yield BlockStop(index=0)
         yield MessageStop(stop_reason=reason, stop_sequence=sequence)
