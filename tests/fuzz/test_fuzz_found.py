@@ -40,11 +40,14 @@ def chat(text: str, **settings: Any) -> Request:
 
 
 @pytest.mark.parametrize(
-    "path", ["/model/%FF/converse", "/foundation-models/%FF", "/agents/%E9/agentversions/1/"]
+    ("method", "path"),
+    [("POST", "/model/%FF/converse"), ("GET", "/foundation-models/%FF"), ("GET", "/agents/%E9/")],
 )
-async def test_a_path_that_is_not_utf_8_is_refused_and_not_dropped(echo: Craton, path: str) -> None:
+async def test_a_path_that_is_not_utf_8_is_refused_and_not_dropped(
+    echo: Craton, method: str, path: str
+) -> None:
     """The finder raised where no error was caught: no answer came and no error was counted."""
-    answer = await ask(echo, Request("aws", "POST", path, body=b"{}"))
+    answer = await ask(echo, Request("aws", method, path))
     assert answer.status == 400
     assert b"not UTF-8" in answer.body
 
