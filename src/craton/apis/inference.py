@@ -39,10 +39,10 @@ class _Turn:
     request: Request
     route: Route
     stamp: Stamp
-    writer: StreamWriter
     stop: Stop
     task: asyncio.Task[Any]
     deadline_ns: int
+    writer: StreamWriter | None = None
     is_overdue: bool = False
 
 
@@ -73,11 +73,10 @@ class Inference:
         principal = exchange.principal
         assert principal is not None, "a turn began before its caller was known"
         stamp = Stamp(exchange.request_id, request.model, self._clock.now_ns() // 1_000_000_000)
-        writer = wire.stream_writer(request, stamp)
         task = asyncio.current_task()
         assert task is not None, "a turn runs in a task, so that it can be ended"
         deadline_ns = exchange.started_ns + GENERATION_TIMEOUT_S * 1_000_000_000
-        turn = _Turn(exchange, wire, request, route, stamp, writer, Stop(), task, deadline_ns)
+        turn = _Turn(exchange, wire, request, route, stamp, Stop(), task, deadline_ns)
         exchange.responder.on_gone(turn.stop.request)
         posting = False
         try:
@@ -161,7 +160,8 @@ class Inference:
     async def _stream(self, turn: _Turn) -> tuple[Metadata, bytes]:
         """Write all frames but those that end the answer; return these."""
         exchange, responder = turn.exchange, turn.exchange.responder
-        writer, write, drain = turn.writer, responder.write, responder.drain
+        writer = turn.writer = turn.wire.stream_writer(turn.request, turn.stamp)
+        write, drain = responder.write, responder.drain
         metadata: Metadata | None = None
         last = b""
         try:
@@ -231,8 +231,9 @@ class Inference:
 
     def _end_with_error(self, turn: _Turn, error: CratonError) -> None:
         """End a stream that had begun with the wire's error frame."""
-        responder = turn.exchange.responder
-        responder.write(turn.writer.write_error(error))
+        responder, writer = turn.exchange.responder, turn.writer
+        assert writer is not None, "a stream began without a writer"
+        responder.write(writer.write_error(error))
         responder.finish()
 
     def _void(self, request_id: str) -> None:

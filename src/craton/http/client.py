@@ -7,6 +7,7 @@ sweep finds what takes too long.
 import asyncio
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 
 from craton.http.client_connection import HttpResponse, Unanswered
 from craton.http.client_pool import Connect, Origin, OriginPool, connect_over_tcp
@@ -125,10 +126,19 @@ class HttpClient:
 def _request_bytes(
     method: str, path: str, host_line: bytes, headers: HeaderPairs, body: bytes
 ) -> bytes:
-    if not path.startswith("/") or " " in path or not (path.isascii() and path.isprintable()):
-        raise ValueError(f"{path!r} is no path: it is relative, or has a blank or a line break")
+    head = _head(method, path, host_line, tuple(headers))
     length = (
         b"" if not body and method in {"GET", "HEAD"} else b"content-length: %d\r\n" % len(body)
     )
+    return b"".join((head, length, b"\r\n", body))
+
+
+@lru_cache(maxsize=256)
+def _head(
+    method: str, path: str, host_line: bytes, headers: tuple[tuple[bytes, bytes], ...]
+) -> bytes:
+    """Request line and headers; an engine sends the same ones each time."""
+    if not path.startswith("/") or " " in path or not (path.isascii() and path.isprintable()):
+        raise ValueError(f"{path!r} is no path: it is relative, or has a blank or a line break")
     first = f"{method} {path} HTTP/1.1\r\n".encode("ascii")
-    return b"".join((first, host_line, header_lines(headers), length, b"\r\n", body))
+    return b"".join((first, host_line, header_lines(headers)))

@@ -17,6 +17,10 @@ from craton.kernel.errors import CratonError
 _NO_HEADERS = Headers()
 
 
+ASK_AFTER_NS = 5_000_000
+"""How long a connection must have been idle for its socket to be asked whether it still is."""
+
+
 class Unanswered(ResponseBroken):
     """The connection closed before a byte of the answer: the request may never have been seen."""
 
@@ -167,15 +171,18 @@ class ClientConnection(asyncio.Protocol):
     def is_fresh(self, now_ns: int) -> bool:
         """Whether an idle connection may be used: not too old, and silent.
 
-        The socket is asked itself, since the event loop may not have come round to telling us that
-        the server closed; whatever else an idle connection has to say is no answer to us either.
+        After a pause the socket is asked itself, since the event loop may not have come round to
+        telling us that the server closed; whatever else an idle connection has to say is no answer
+        to us either. One that has just answered isn't asked: a server that closes says so in its
+        answer, and a system call for each request would cost more than the rest of the pool.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
             return False
-        if now_ns - self._active_ns > self._owner.limits.keep_idle_s * 1e9:
+        idle_ns = now_ns - self._active_ns
+        if idle_ns > self._owner.limits.keep_idle_s * 1e9:
             return False
-        return not self._poll.poll(0)
+        return idle_ns < ASK_AFTER_NS or not self._poll.poll(0)
 
     async def exchange(self, response: HttpResponse, data: bytes, *, is_head: bool) -> None:
         """Send a request and wait for the headers of its answer."""

@@ -25,6 +25,7 @@ class Ids:
         self._clock = clock
         self._randomness = randomness
         self._last_ms = 0
+        self._stamp = ""
         self._counter = 0
         self._pool = b""
         self._offset = 0
@@ -33,15 +34,18 @@ class Ids:
         """A UUIDv7 as text, 36 characters, time-ordered."""
         now_ms = self._clock.now_ns() // 1_000_000
         if now_ms > self._last_ms:
-            self._last_ms, self._counter = now_ms, 0
+            self._start_ms(now_ms)
         else:
             self._counter += 1
             if self._counter > 0x3FFF_FFF:  # 26 bits a millisecond: borrow from the next one
-                self._last_ms, self._counter = self._last_ms + 1, 0
+                self._start_ms(self._last_ms + 1)
         high, low = self._counter >> 14, self._counter & 0x3FFF
-        tail = self._take(6).hex()
-        stamp = f"{self._last_ms:012x}"
-        return f"{stamp[:8]}-{stamp[8:]}-7{high:03x}-{0x8000 | low:04x}-{tail}"
+        return f"{self._stamp}{high:03x}-{0x8000 | low:04x}-{self._take(6).hex()}"
+
+    def _start_ms(self, now_ms: int) -> None:
+        text = f"{now_ms:012x}"
+        self._last_ms, self._counter = now_ms, 0
+        self._stamp = f"{text[:8]}-{text[8:]}-7"
 
     def name(self, prefix: str, *, length: int = 20) -> str:
         """A random lower-case name such as `key-…`; 5 bits a character."""

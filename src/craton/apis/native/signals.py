@@ -1,4 +1,4 @@
-"""Health, readiness and metrics: open to everyone who can reach the port, and telling no secrets."""
+"""Health, readiness and metrics: open to everyone who can reach the port; they tell no secret."""
 
 import msgspec
 

@@ -53,10 +53,10 @@ class RemoteEngine:
         self._client = HttpClient(clock=clock)
         self._origin = Origin.parse(source.origin)
         self._path = source.path.rstrip("/") + "/chat/completions"
-        self._headers = [(b"content-type", b"application/json")]
+        self._headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"application/json"),)
         if source.credential_file is not None:
             secret = _read_credential(source.credential_file, name)
-            self._headers.append((b"authorization", b"Bearer " + secret))
+            self._headers += ((b"authorization", b"Bearer " + secret),)
 
     async def generate(
         self, request: Request, *, request_id: str, stop: Stop
