@@ -17,6 +17,8 @@ from rich.table import Table
 from tests.crash.trial import Outcome, Plan, run_trial, write_notes
 
 FAULTS_SHOWN = 30
+PAUSE_S = {"echo": 0.15, "embedded": 1.0}
+"""A real answer takes longer than an echo: kill too fast, and none ever ends."""
 
 
 def show(outcome: Outcome, console: Console) -> None:
@@ -51,7 +53,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--engine", choices=("echo", "embedded"), default="echo")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--pause", type=float, default=0.15, help="mean seconds before a kill")
+    parser.add_argument("--pause", type=float, help="mean seconds before each kill of a victim")
     parser.add_argument("--data", type=Path, help="keep the data folder and notes here")
     arguments = parser.parse_args()
     console = Console()
@@ -64,7 +66,7 @@ def main() -> int:
             workers=arguments.workers,
             engine=arguments.engine,
             seed=arguments.seed,
-            pause_s=arguments.pause,
+            pause_s=arguments.pause or PAUSE_S[arguments.engine],
         )
         started_s = time.monotonic()
         outcome = asyncio.run(run_trial(plan))

@@ -16,7 +16,7 @@ from tests.crash.client import Client
 
 BACK_LIMIT_S = 60
 POLL_S = 0.02
-READY_EVENTS = {"state": "state_ready", "gateway": "worker_ready"}
+READY_EVENTS = ("state_ready", "worker_ready")
 
 
 class ShortMemoryClock:
@@ -63,7 +63,7 @@ class Journal:
             if b"Traceback" in line or b"Error" in line:
                 self.failures.append(line.decode("utf-8", "replace"))
             return
-        if entry.get("event") in READY_EVENTS.values() or entry.get("event") == "engine_ready":
+        if entry.get("event") in READY_EVENTS:
             self.ready[entry["process"]] = self.ready.get(entry["process"], 0) + 1
         elif entry.get("event") in ("internal_error", "commit_failed", "query_failed"):
             self.failures.append(line.decode())

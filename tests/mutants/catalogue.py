@@ -344,6 +344,18 @@ MUTANTS = (
         "tests/unit/models/test_router.py::test_an_unknown_name_is_refused_with_what_exists",
     ),
     Mutant(
+        "a new state process closes every engine",
+        (
+            Edit(
+                ROUTER,
+                "            if card == self._cards.get(change.id):\n",
+                "            if False:\n",
+            ),
+        ),
+        "tests/unit/models/test_router.py::"
+        "test_a_card_that_is_said_again_unchanged_leaves_its_engine_alone",
+    ),
+    Mutant(
         "the last usage chunk is dropped",
         (
             Edit(

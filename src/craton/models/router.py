@@ -45,11 +45,14 @@ class Router:
     def apply(self, change: Change) -> None:
         """Take a change of the catalogue; others are not this snapshot's."""
         if change.kind == MODELS.name:
+            card = None if change.body is None else MODELS.decode(change.body)
+            if card == self._cards.get(change.id):
+                return  # said again by a new state process: requests under way go on
             self._close(change.id)
-            if change.body is None:
-                self._cards.pop(change.id, None)
+            if card is None:
+                del self._cards[change.id]
             else:
-                self._cards[change.id] = MODELS.decode(change.body)
+                self._cards[change.id] = card
         elif change.kind == ALIASES.name:
             if change.body is None:
                 self._aliases.pop(change.id, None)

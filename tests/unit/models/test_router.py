@@ -81,6 +81,16 @@ def test_a_changed_card_gets_a_new_engine_and_the_old_one_is_closed(
     assert router.route("lab.one").replica == "remote/lab.one/0"
 
 
+def test_a_card_that_is_said_again_unchanged_leaves_its_engine_alone(
+    router: Router, closed: list[Any]
+) -> None:
+    """A worker hears the whole catalogue again whenever the state process comes back."""
+    engine = router.route("lab.one").engine
+    router.apply(model(card("lab.one")))
+    assert closed == []
+    assert router.route("lab.one").engine is engine
+
+
 def test_a_removed_model_is_unknown_and_its_engine_closed(
     router: Router, closed: list[Any]
 ) -> None:
