@@ -1,7 +1,7 @@
 """Measure Craton's gateway beside its rivals: one core for the gateway, one run.
 
-    benchmarks/gateway/peers/install.sh DIR
-    python benchmarks/gateway/bench.py --peers-dir DIR
+    benchmarks/gateway/peers/install.sh
+    python benchmarks/gateway/bench.py
 
 All of a target's processes are pinned to one core; the load and the upstream have another. Every
 target is started afresh in every round, and the rounds go over all targets in turn, so that what
@@ -31,6 +31,8 @@ from craton_target import check_disk, craton_targets
 from measure import LOADS, Bench, Measurement, measure
 from targets import Target, direct, peers
 
+PEERS = Path.home() / ".cache/craton-bench"
+"""Where peers/install.sh installs if it is told nothing else."""
 FSYNCS = 50
 
 
@@ -77,7 +79,9 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure Craton's gateway beside its rivals.")
-    parser.add_argument("--peers-dir", type=Path, required=True, help="made by peers/install.sh")
+    parser.add_argument(
+        "--peers-dir", type=Path, default=PEERS, help=f"made by peers/install.sh; else {PEERS}"
+    )
     parser.add_argument("--work-dir", type=Path, help="a folder on a disk; else the system's")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", help="targets by the beginning of their names, with commas")
@@ -97,6 +101,11 @@ def _options() -> argparse.Namespace:
     )
     options = parser.parse_args()
     options.peers_dir = options.peers_dir.resolve()
+    if not (options.peers_dir / "loadgen").is_file():
+        raise SystemExit(
+            f"The rivals and the load driver are not in {options.peers_dir}. Run "
+            "benchmarks/gateway/peers/install.sh first, or name their folder with --peers-dir."
+        )
     return options
 
 

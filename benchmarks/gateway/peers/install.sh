@@ -1,16 +1,16 @@
 #!/bin/sh
 # Install the gateways that Craton is measured beside, each in a folder of its own, versions pinned.
 #
-#   benchmarks/gateway/peers/install.sh DIR
+#   benchmarks/gateway/peers/install.sh [DIR]
 #
 # Needs Python 3.11 with venv, Node 20 with npm, a C compiler, and nginx
 # (`apt-get install nginx-light`).
-# Takes packages from PyPI and npm only. About 2 GB of disk; run again, it keeps what is there.
+# Takes packages from PyPI and npm only. About 1.1 GB of disk; run again, it keeps what is there.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 gateway=$(dirname "$here")
-peers=${1:?"usage: $0 DIR, the folder to install into"}
+peers=${1:-$HOME/.cache/craton-bench}
 mkdir -p "$peers"
 peers=$(cd "$peers" && pwd)
 
