@@ -17,7 +17,7 @@ from rich.table import Table
 from tests.crash.trial import Outcome, Plan, run_trial, write_notes
 
 FAULTS_SHOWN = 30
-PAUSE_S = {"echo": 0.15, "embedded": 1.0}
+PAUSE_S = {"echo": 0.15, "embedded": 2.0}
 """A real answer takes longer than an echo: kill too fast, and none ever ends."""
 
 

@@ -152,7 +152,7 @@ async def _keep_asking(
         # Long ones too, so that kills fall into the middle of streams.
         count = dice.choice((3, 20, 200)) if plan.engine == "echo" else 6
         prompt = " ".join(dice.choices(WORDS, k=count))
-        limit = None if plan.engine == "echo" else dice.choice((4, 16, 48))
+        limit = None if plan.engine == "echo" else dice.choice((2, 8, 24))
         answer = await client.ask(prompt, stream=dice.random() < 0.7, max_tokens=limit)
         if plan.engine == "echo" and answer.is_acknowledged and answer.text != prompt:
             answer.faults.append("an acknowledged answer whose text is not the whole answer")
