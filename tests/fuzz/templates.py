@@ -182,7 +182,7 @@ CONVERSE: tuple[Json, ...] = (
                 "content": [
                     {"image": {"format": "png", "source": {"bytes": PIXEL}}},
                     {"document": {"format": "txt", "name": "d", "source": {"bytes": PIXEL}}},
-                    {"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://b/k"}}}},
+                    {"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://bucket/k"}}}},
                     {"guardContent": {"text": {"text": "x", "qualifiers": ["query"]}}},
                     {"cachePoint": {"type": "default"}},
                 ],
@@ -220,5 +220,86 @@ CONVERSE: tuple[Json, ...] = (
             "trace": "enabled",
         },
         "promptVariables": {"x": {"text": "y"}},
+    },
+    {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"audio": {"format": "mp3", "source": {"bytes": PIXEL}}},
+                    {
+                        "document": {
+                            "name": "d",
+                            "source": {"content": [{"text": "x"}]},
+                            "context": "c",
+                            "citations": {"enabled": True},
+                        }
+                    },
+                    {"guardContent": {"image": {"format": "png", "source": {"bytes": PIXEL}}}},
+                    {
+                        "searchResult": {
+                            "source": "u",
+                            "title": "t",
+                            "content": [{"text": "x"}],
+                            "citations": {"enabled": True},
+                        }
+                    },
+                    {"toolAddition": {"tool": {"type": "tool_reference", "name": "f"}}},
+                    {"toolRemoval": {"tool": {"type": "tool_reference", "name": "f"}}},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": [
+                    {"reasoningContent": {"redactedContent": PIXEL}},
+                    {
+                        "citationsContent": {
+                            "content": [{"text": "x"}],
+                            "citations": [
+                                {
+                                    "title": "t",
+                                    "sourceContent": [{"text": "x"}],
+                                    "location": {
+                                        "documentChar": {"documentIndex": 0, "start": 0, "end": 1}
+                                    },
+                                }
+                            ],
+                        }
+                    },
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "toolResult": {
+                            "toolUseId": "t1",
+                            "content": [
+                                {"image": {"format": "png", "source": {"bytes": PIXEL}}},
+                                {"document": {"name": "d", "source": {"text": "x"}}},
+                                {"video": {"format": "mp4", "source": {"bytes": PIXEL}}},
+                            ],
+                        }
+                    },
+                    {"text": PROMPT},
+                ],
+            },
+        ],
+        "system": [
+            {"guardContent": {"text": {"text": "x"}}},
+            {"cachePoint": {"type": "default", "ttl": "5m"}},
+        ],
+        "toolConfig": {
+            "tools": [{"systemTool": {"name": "nova_grounding"}}],
+            "toolChoice": {"tool": {"name": "f"}},
+        },
+        "serviceTier": {"type": "default"},
+        "outputConfig": {
+            "effort": "low",
+            "textFormat": {
+                "type": "json_schema",
+                "structure": {"jsonSchema": {"schema": "{}", "name": "s", "description": "d"}},
+            },
+        },
     },
 )

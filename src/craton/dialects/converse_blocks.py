@@ -7,6 +7,7 @@ from craton.dialects.converse_media import (
     read_audio,
     read_document,
     read_image,
+    read_passages,
     read_video,
     write_audio,
     write_document,
@@ -68,10 +69,13 @@ def write_block(block: Block) -> Members:
 
 def read_system_block(document: Members) -> SystemBlock:
     """Read a SystemContentBlock."""
+    kind, _ = only_member(document)
+    # The service model doesn't know these here, so nothing has checked what they hold.
+    if kind in _READERS and kind not in _SYSTEM_KINDS:
+        raise Unsupported(f"A system block can't be a {kind!r}.")
     block = read_block(document)
-    if isinstance(block, Text | GuardContent | CachePoint | Opaque):
-        return block
-    raise Unsupported(f"A system block can't be a {only_member(document)[0]!r}.")
+    assert isinstance(block, Text | GuardContent | CachePoint | Opaque)
+    return block
 
 
 def write_opaque(block: Opaque) -> Members:
@@ -134,10 +138,11 @@ def read_tool_result_part(document: Members) -> ToolResultPart:
     kind, value = only_member(document)
     if kind == "json":
         return Json(value=value)
+    if kind not in _RESULT_KINDS:  # before it is read: nothing has checked what it holds
+        raise Unsupported(f"The result of a tool can't hold a {kind!r} block here.")
     part = read_block(document)
-    if isinstance(part, Text | Image | Document | Video | SearchResult):
-        return part
-    raise Unsupported(f"The result of a tool can't hold a {kind!r} block here.")
+    assert isinstance(part, Text | Image | Document | Video | SearchResult)
+    return part
 
 
 def write_tool_result_part(part: ToolResultPart) -> Members:
@@ -166,7 +171,7 @@ def _write_tool_reference(block: ToolAddition | ToolRemoval) -> Members:
 
 def _read_guard_content(document: Members) -> GuardContent:
     kind, value = only_member(document)
-    if kind == "image":
+    if kind == "image" and "bytes" in value["source"]:
         return GuardContent(image=read_image(value))
     if kind == "text":
         return GuardContent(
@@ -299,7 +304,7 @@ def _write_location(location: CitationLocation) -> Members:
 
 def _read_cited_text(document: Members) -> CitedText:
     return CitedText(
-        passages=[passage["text"] for passage in document.get("content", [])],
+        passages=read_passages(document.get("content", [])),
         citations=[read_citation(citation) for citation in document.get("citations", [])],
         extra=rest(document, "content", "citations"),
     )
@@ -345,6 +350,8 @@ def _write_text(block: Text | Refusal) -> str:
     return block.text
 
 
+_SYSTEM_KINDS = frozenset({"text", "guardContent", "cachePoint"})
+_RESULT_KINDS = frozenset({"text", "image", "document", "video", "searchResult"})
 _READERS: dict[str, Callable[[Any], Block]] = {
     "text": _read_text,
     "image": read_image,

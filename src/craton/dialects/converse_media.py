@@ -3,6 +3,8 @@
 A medium that Converse has no form for (a file id of another wire, say) is Unsupported when written.
 """
 
+from collections.abc import Sequence
+
 from craton.dialects.converse_members import (
     Members,
     only_member,
@@ -30,10 +32,23 @@ from craton.messages.blocks import (
 
 def read_source(document: Members) -> MediaSource:
     """Read an ImageSource, VideoSource or AudioSource."""
+    kind, _ = only_member(document)
+    if kind not in ("bytes", "s3Location"):
+        raise Unsupported(f"The source {kind!r} is not known here. Send the bytes.")
     source = _read_document_source(document)
-    if isinstance(source, TextSource | PassagesSource):
-        raise TypeError("text is the source of documents only")
+    assert isinstance(source, InlineSource | S3Source)
     return source
+
+
+def read_passages(documents: Sequence[Members]) -> list[str]:
+    """Read a list of DocumentContentBlock or CitationGeneratedContent: unions with one member."""
+    passages: list[str] = []
+    for document in documents:
+        kind, value = only_member(document)
+        if kind != "text":
+            raise Unsupported(f"A passage of the kind {kind!r} is not known here. Send text.")
+        passages.append(value)
+    return passages
 
 
 def write_source(source: DocumentSource) -> Members:
@@ -68,7 +83,7 @@ def _read_document_source(document: Members) -> DocumentSource:
         case "text":
             return TextSource(text=value)
         case "content":
-            return PassagesSource(passages=[passage["text"] for passage in value])
+            return PassagesSource(passages=read_passages(value))
         case _:
             raise Unsupported(f"The source {kind!r} is not known here. Send the bytes.")
 

@@ -217,7 +217,11 @@ def _read_output_config(document: Members, settings: Members) -> Members:
     if effort is not None:
         settings["thinking"] = Thinking(effort=effort)
     known = ["effort"]
-    if text_format is not None and text_format["type"] == "json_schema":
+    if (
+        text_format is not None
+        and text_format["type"] == "json_schema"
+        and "jsonSchema" in text_format["structure"]
+    ):
         settings["output_format"] = _read_json_schema(text_format["structure"]["jsonSchema"])
         known.append("textFormat")
     return _left(rest(document, *known))
