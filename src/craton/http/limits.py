@@ -83,11 +83,11 @@ class Replay(StrEnum):
 class ClientLimits(msgspec.Struct, frozen=True):
     """What one client holds. Bytes, counts, and seconds."""
 
-    connections_max: int = 256
+    connections_max: int = 1024
     """To one origin."""
-    waiting_max: int = 1024
+    waiting_max: int = 4096
     """Callers waiting for a connection to one origin; beyond it they are refused at once."""
-    idle_connections_max: int = 64
+    idle_connections_max: int = 1024
     """Kept open to one origin between requests."""
     keep_idle_s: float = 4
     """How long an idle connection is reused: below the 5 s after which uvicorn (vLLM, SGLang)
