@@ -40,7 +40,9 @@ class Craton:
         stdout: IO[str] | None = self.process.stdout
         assert stdout is not None
         line = stdout.readline().strip()
-        assert line.startswith("http"), f"craton did not start: {self.log()}"
+        if not line.startswith("http"):
+            self.close()
+            raise AssertionError(f"craton did not start: {self.log()}")
         return line
 
     @property

@@ -55,6 +55,10 @@ class FakeState:
             raise self.refuse[name]
         return msgspec.msgpack.encode(self._REPLIES[name])
 
+    def tell(self, name: str, body: bytes) -> None:
+        self.calls.append((name, msgspec.msgpack.decode(body, type=self._READS[name])))
+        self.arrived[name].set()
+
     async def call(
         self, name: str, body: Any, reads: type, *, timeout_s: float = 10, resend: bool = False
     ) -> Any:

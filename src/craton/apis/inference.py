@@ -16,7 +16,7 @@ import msgspec
 from craton.access.records import Principal
 from craton.apis.exchange import Exchange, InferenceWire, Told
 from craton.dialects.dialect import Stamp, StreamWriter
-from craton.economics.contract import Hold, Posted, Void, Voided
+from craton.economics.contract import Hold, Posted, Void
 from craton.economics.meters import Meter, Outcome, UsageRecord
 from craton.kernel.clock import Clock
 from craton.kernel.errors import CratonError, EngineFailed, EngineTimeout
@@ -28,7 +28,6 @@ from craton.store.client import StateClient
 
 GENERATION_TIMEOUT_S = 600
 SWEEP_S = 1
-HOLD_TIMEOUT_S = 5
 POST_TIMEOUT_S = 30
 
 
@@ -59,7 +58,6 @@ class Inference:
         self._open_holds: dict[str, bytes] = {}
         self._turns: dict[str, _Turn] = {}
         self._is_sweeping = False
-        self._unhold: set[asyncio.Task[Voided]] = set()
         state.before_calls = self._reassert
 
     def _reassert(self) -> list[tuple[str, bytes]]:
@@ -80,8 +78,7 @@ class Inference:
         exchange.responder.on_gone(turn.stop.request)
         posting = False
         try:
-            # Within, since a hold whose answer was late may have been taken: it is voided too.
-            await self._hold(turn, principal)
+            self._hold(turn, principal)
             self._watch(turn)
             if request.stream:
                 metadata, last = await self._stream(turn)
@@ -128,7 +125,11 @@ class Inference:
             raise Told(error)
         raise error
 
-    async def _hold(self, turn: _Turn, principal: Principal) -> None:
+    def _hold(self, turn: _Turn, principal: Principal) -> None:
+        """Reserve the most the turn can cost.
+
+        No account has a limit yet that could refuse it, so there is no answer to wait for.
+        """
         card, request = turn.route.card, turn.request
         most: dict[str, int] = {
             # A token is at least a byte of text, so the body's length bounds the prompt's tokens.
@@ -139,8 +140,8 @@ class Inference:
         }
         at_ms = self._clock.now_ns() // 1_000_000
         hold = self._encode(Hold(turn.stamp.request_id, principal.account, card.id, at_ms, most))
-        await self._state.call_bytes("hold", hold, timeout_s=HOLD_TIMEOUT_S, resend=True)
         self._open_holds[turn.stamp.request_id] = hold
+        self._state.tell("hold", hold)
 
     async def _whole(self, turn: _Turn) -> tuple[Metadata, bytes]:
         route, request_id = turn.route, turn.exchange.request_id
@@ -237,17 +238,8 @@ class Inference:
         responder.finish()
 
     def _void(self, request_id: str) -> None:
-        task = asyncio.get_running_loop().create_task(
-            self._state.call("void", Void(request_id), Voided, resend=True)
-        )
-        self._unhold.add(task)
-        task.add_done_callback(self._voided)
-
-    def _voided(self, task: asyncio.Task[Voided]) -> None:
-        self._unhold.discard(task)
-        if not task.cancelled() and isinstance(task.exception(), CratonError):
-            # The state process is gone, and with it the hold: there is nothing left to void.
-            self._log.info("void_not_needed", error=str(task.exception()))
+        """Release the hold of a turn that used nothing. If the state process is gone, so is it."""
+        self._state.tell("void", self._encode(Void(request_id)))
 
 
 def _cut_short(turn: _Turn) -> EngineFailed:

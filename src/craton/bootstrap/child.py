@@ -58,3 +58,5 @@ def run(main: Main, log: Log) -> None:
     except CratonError as error:
         log.warning("fatal", error=error.message)
         sys.exit(FATAL_STATUS)
+    finally:
+        log.flush()

@@ -21,6 +21,7 @@ from craton.economics.ledger import Holds, Ledger
 from craton.economics.meters import UsageRecord
 from craton.economics.prices import PriceBook, load_prices
 from craton.kernel.clock import Clock, SystemClock
+from craton.kernel.errors import Conflict
 from craton.kernel.ids import Ids
 from craton.kernel.log import Log
 from craton.kernel.metrics import Metrics
@@ -28,6 +29,7 @@ from craton.models import commands as models
 from craton.models.card import ALIASES, MODELS
 from craton.models.contract import AddModel, RemoveAlias, RemoveModel, SetAlias
 from craton.store.database import open_sqlite
+from craton.store.documents import page
 from craton.store.kind import Change
 from craton.store.pipeline import Commands, Pipeline
 
@@ -85,6 +87,11 @@ async def serve(settings: Settings, stop: asyncio.Event, *, clock: Clock, log: L
     migrate(settings.database)
     connection = open_sqlite(settings.database)
     reader = open_sqlite(settings.database, read_only=True)
+    if not settings.vault_key.exists() and page(connection, ACCESS_KEYS.name, "", 1):
+        raise Conflict(
+            f"The master key {settings.vault_key} is gone, and the secrets in the database can't "
+            "be read without it. Put it back from a backup."
+        )
     access_commands = Access(Ids(clock), open_vault(settings.vault_key), os.urandom)
     prices = load_prices(price_folders(settings.data))
     seed.seed(connection, access_commands, settings, clock)

@@ -16,6 +16,7 @@ import msgspec
 Incoming = TypeVar("Incoming")
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
+LINGER_S = 0.005
 _LENGTH = struct.Struct(">I")
 _HEAD = struct.Struct(">IBI")
 _ARRAY_32 = 0xDD
@@ -47,6 +48,7 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
         self._received = bytearray()
         self._outgoing: list[bytes] = []
         self._outgoing_bytes = 0
+        self._is_leaving = False
         self._writable = asyncio.Event()
         self._writable.set()
         self.error: Exception | None = None
@@ -56,9 +58,10 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
         """Whether messages can still be sent."""
         return self._transport is not None
 
-    def send(self, message: msgspec.Struct) -> None:
+    def send(self, message: msgspec.Struct, *, soon: bool = True) -> None:
         """Queue a message; it leaves at the end of this turn of the loop.
 
+        One that isn't wanted `soon` waits for company, at most `LINGER_S`: it wakes nobody alone.
         Raises what the encoder raises for a value that MessagePack can't hold (an integer over 64
         bits, half a surrogate pair): here, so that it harms no other sender's message.
         """
@@ -67,8 +70,11 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
         encoded = self._encode(message)
         if self._outgoing_bytes + len(encoded) > FRAME_BYTES_MAX // 2:
             self._flush()
-        if not self._outgoing:
+        if soon and not self._is_leaving:
+            self._is_leaving = True
             self._loop.call_soon(self._flush)
+        elif not self._outgoing:
+            self._loop.call_later(LINGER_S, self._flush)
         self._outgoing.append(encoded)
         self._outgoing_bytes += len(encoded)
 
@@ -83,6 +89,7 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
             self._transport.close()
 
     def _flush(self) -> None:
+        self._is_leaving = False
         if self._outgoing and self._transport is not None:
             size, count = self._outgoing_bytes + 5, len(self._outgoing)
             assert size <= FRAME_BYTES_MAX, "a message between our own processes is too large"

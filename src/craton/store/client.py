@@ -135,6 +135,14 @@ class StateClient:
         """Run a command whose body is encoded already."""
         return await self.submit(name, body, timeout_s=timeout_s, resend=resend)
 
+    def tell(self, name: str, body: bytes) -> None:
+        """Send a command that wants no answer; it may wait for others, and for nothing else.
+
+        While there is no connection it is dropped: only for what a new connection says again.
+        """
+        if self._channel is not None:
+            self._channel.send(Call(0, name, body), soon=False)
+
     def submit(
         self, name: str, body: bytes, *, timeout_s: float, resend: bool
     ) -> asyncio.Future[bytes]:

@@ -30,7 +30,10 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class Call(msgspec.Struct, frozen=True, tag="call"):
-    """Run a command; `body` is the MessagePack of the command's own struct."""
+    """Run a command; `body` is the MessagePack of the command's own struct.
+
+    A memory command of number 0 wants no answer.
+    """
 
     seq: int
     name: str

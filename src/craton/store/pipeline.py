@@ -193,12 +193,17 @@ class Pipeline:
 
     def _answer_from_memory(self, session: Session, call: Call) -> None:
         _, run = self._memory[call.name]
+        reply: Returned | Refused
         try:
             result = run(session, self._decoders[call.name].decode(call.body))
         except CratonError as error:
-            session.channel.send(_refusal(call.seq, error))
+            reply = _refusal(call.seq, error)
         else:
-            session.channel.send(Returned(call.seq, self._encode(result)))
+            if not call.seq:
+                return
+            reply = Returned(call.seq, self._encode(result))
+        if call.seq:
+            session.channel.send(reply)
 
     def _read_metrics(self, _: Session, __: ReadMetrics) -> AllMetrics:
         mine = ProcessMetrics("state", self._metrics.snapshot())

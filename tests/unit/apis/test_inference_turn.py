@@ -8,7 +8,6 @@ from craton.economics.contract import Void
 from craton.economics.meters import Outcome
 from craton.kernel.clock import ManualClock
 from craton.kernel.errors import (
-    BudgetExceeded,
     EngineFailed,
     EngineNotReady,
     NotFound,
@@ -122,17 +121,6 @@ async def test_the_record_says_what_the_client_was_told() -> None:
     assert (record.resource, record.outcome) == (MODEL, Outcome.COMPLETE)
 
 
-async def test_a_refused_hold_generates_nothing() -> None:
-    engine = ScriptedEngine([*START, *END])
-    turn = Turn(engine, stream=True)
-    turn.state.refuse["hold"] = BudgetExceeded("The budget is spent.")
-    with pytest.raises(BudgetExceeded):
-        await turn.run()
-    assert engine.requests == []
-    assert turn.state.made("post") == []
-    assert not turn.responder.is_started
-
-
 async def test_the_hold_comes_first_and_bounds_what_is_posted() -> None:
     turn = Turn(echo(), stream=False)
     await turn.run()
@@ -228,15 +216,6 @@ async def test_open_holds_are_said_again_on_a_new_connection_until_they_end() ->
     gate.set()
     await task
     assert list(turn.state.before_calls()) == []
-
-
-async def test_a_hold_that_was_given_up_is_voided() -> None:
-    """Its answer was late; it may have been taken all the same, and would never be released."""
-    turn = Turn(echo(), stream=True)
-    turn.state.refuse["hold"] = Unavailable("The state process did not answer in time.")
-    with pytest.raises(Unavailable):
-        await turn.run()
-    await until(lambda: turn.state.made("void") == [Void(turn.exchange.request_id)])
 
 
 @pytest.mark.parametrize("stream", [True, False])
