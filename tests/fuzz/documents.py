@@ -161,13 +161,14 @@ def _bend(container: Any, key: Any, found: list[Place], dice: random.Random) -> 
 
 
 def _miscount_union(value: dict[Any, Any], found: list[Place], dice: random.Random) -> None:
-    """No member at all, or one more, taken from elsewhere in the document."""
-    if dice.random() < 0.5:
-        value.clear()
-        return
+    """No member, one more, or another one, taken from elsewhere in the document."""
+    roll = dice.random()
     other, key = dice.choice(found)
-    if isinstance(other, dict) and key in other:
-        value[key] = copy.deepcopy(other[key])
+    taken = copy.deepcopy(other[key]) if isinstance(other, dict) and key in other else None
+    if roll < 0.6:
+        value.clear()
+    if roll > 0.3 and isinstance(key, str):
+        value[key] = hostile(dice) if dice.random() < 0.3 else taken
 
 
 def _neighbour(value: Any, dice: random.Random) -> Any:

@@ -182,7 +182,12 @@ CONVERSE: tuple[Json, ...] = (
                 "content": [
                     {"image": {"format": "png", "source": {"bytes": PIXEL}}},
                     {"document": {"format": "txt", "name": "d", "source": {"bytes": PIXEL}}},
-                    {"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://bucket/k"}}}},
+                    {
+                        "video": {
+                            "format": "mp4",
+                            "source": {"s3Location": {"uri": "s3://bucket/k"}},
+                        }
+                    },
                     {"guardContent": {"text": {"text": "x", "qualifiers": ["query"]}}},
                     {"cachePoint": {"type": "default"}},
                 ],

@@ -32,6 +32,7 @@ QUIET_S = 0.03
 """How long a client that is owed nothing waits for an answer before it ends its side."""
 SCRIPTS = 0.25
 FAULTS_KEPT = 50
+LINES_KEPT = 20
 READER_LIMIT = 1024 * 1024
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -127,12 +128,7 @@ def faults_after(craton: Craton, outcome: Outcome) -> list[str]:
     errors = craton.metric("craton_internal_errors_total")
     if errors:
         faults.append(f"craton_internal_errors_total is {errors:g}")
-    log = craton.log()
-    faults += [
-        f"the log has: {line[:2000]}"
-        for line in log.splitlines()
-        if "child_died" in line or "Traceback" in line or '"level":"error"' in line
-    ][:20]
+    faults += _ills(craton.log())
     authorization = f"Bearer {craton.keys.api_key}"
     status, body = craton.get("/craton/v1/ledger/verify", authorization=authorization)
     verdict: dict[str, Any] = msgspec.json.decode(body)
@@ -143,6 +139,16 @@ def faults_after(craton: Craton, outcome: Outcome) -> list[str]:
             f"{outcome.billed_at_least} answers came whole, {verdict['usage_records']} were billed"
         )
     return faults
+
+
+def _ills(log: str) -> list[str]:
+    """Deaths and faults that the log has; of those with one traceback only the first."""
+    found: dict[str, str] = {}
+    for line in log.splitlines():
+        if "child_died" in line or "Traceback" in line or '"level":"error"' in line:
+            traceback = line.partition('"traceback":')[2]
+            found.setdefault(traceback or line, line)
+    return [f"the log has: {line[-3000:]}" for line in list(found.values())[:LINES_KEPT]]
 
 
 class _Lane:
