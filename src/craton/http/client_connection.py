@@ -17,7 +17,7 @@ from craton.kernel.errors import CratonError
 _NO_HEADERS = Headers()
 
 
-ASK_AFTER_NS = 5_000_000
+ASK_AFTER_NS = 50_000_000
 """How long a connection must have been idle for its socket to be asked whether it still is."""
 
 

@@ -302,7 +302,7 @@ async def test_a_connection_that_the_server_closed_while_idle_is_noticed_before_
     assert await get(net, script) == b"one"
     script.writers[0].close()
     await script.writers[0].wait_closed()
-    net.clock.advance(seconds=0.01)  # no sweep: only the time that the connection has been idle
+    net.clock.advance(seconds=0.1)  # no sweep: only the time that the connection has been idle
     assert await get(net, script) == b"two"
     assert len(script.requests) == 2
     assert net.client.counters.replayed == 0
