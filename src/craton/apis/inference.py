@@ -56,7 +56,7 @@ class Inference:
         self._encode = msgspec.msgpack.Encoder().encode
         self._posted = msgspec.msgpack.Decoder(Posted).decode
         self._open_holds: dict[str, bytes] = {}
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: dict[str, _Turn] = {}
         self._is_sweeping = False
         state.before_calls = self._reassert
@@ -72,7 +72,7 @@ class Inference:
         principal = exchange.principal
         assert principal is not None, "a turn began before its caller was known"
         stamp = Stamp(exchange.request_id, request.model, self._clock.now_ns() // 1_000_000_000)
-        task = asyncio.current_task(self._loop)  # finding the loop is a system call in 3.11
+        task = asyncio.current_task(self._loop or self._find_loop())
         assert task is not None, "a turn runs in a task, so that it can be ended"
         deadline_ns = exchange.started_ns + GENERATION_TIMEOUT_S * 1_000_000_000
         turn = _Turn(exchange, wire, request, route, stamp, Stop(), task, deadline_ns)
@@ -99,11 +99,16 @@ class Inference:
             if not posting:
                 self._void(exchange.request_id)
 
+    def _find_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop, looked for once: in Python 3.11 every look is a system call."""
+        self._loop = self._loop or asyncio.get_running_loop()
+        return self._loop
+
     def _watch(self, turn: _Turn) -> None:
         """End the turn if it takes too long: one timer for all turns, not one for each."""
         if not self._is_sweeping:
             self._is_sweeping = True
-            self._loop.call_later(SWEEP_S, self._sweep)
+            self._find_loop().call_later(SWEEP_S, self._sweep)
         self._turns[turn.exchange.request_id] = turn
 
     def _sweep(self) -> None:
@@ -114,7 +119,7 @@ class Inference:
                 turn.task.cancel()
         self._is_sweeping = bool(self._turns)
         if self._turns:
-            self._loop.call_later(SWEEP_S, self._sweep)
+            self._find_loop().call_later(SWEEP_S, self._sweep)
 
     def _refuse_overdue(self, turn: _Turn) -> NoReturn:
         error = EngineTimeout(
