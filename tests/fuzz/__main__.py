@@ -51,7 +51,9 @@ def main() -> int:
     parser.add_argument("--engine", choices=("echo", "embedded"), default="echo")
     parser.add_argument("--only", type=int, help="send only the input of this number")
     arguments = parser.parse_args()
-    plan = Plan(arguments.inputs, arguments.seed, arguments.lanes, arguments.only)
+    plan = Plan(
+        inputs=arguments.inputs, seed=arguments.seed, lanes=arguments.lanes, only=arguments.only
+    )
     console = Console(width=200)
     with tempfile.TemporaryDirectory(prefix="craton-fuzz-") as folder:
         craton = Craton(Path(folder), engine=arguments.engine, workers=arguments.workers)

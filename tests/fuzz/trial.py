@@ -27,7 +27,6 @@ from tests.fuzz.requests import Maker, Sent
 from tests.fuzz.scripts import Ending, Script, script
 from tests.fuzz.shrinking import shrunk
 
-ANSWER_LIMIT_S = 5
 QUIET_S = 0.03
 """How long a client that is owed nothing waits for an answer before it ends its side."""
 SCRIPTS = 0.25
@@ -47,6 +46,8 @@ class Plan:
     inputs: int
     seed: int = 1
     lanes: int = 8
+    answer_limit_s: float = 5
+    """How late an answer, or the end of a connection, may come."""
     only: int | None = None
     """The one input to send, to see a fault again."""
 
@@ -109,7 +110,7 @@ async def run_trial(craton: Craton, plan: Plan) -> Outcome:
     numbers = iter([plan.only]) if plan.only is not None else iter(range(plan.inputs))
     maker = maker_for(craton)
     lanes = [
-        _Lane(plan, maker, address.hostname, address.port, outcome).run(numbers)
+        Lane(plan, maker, address.hostname, address.port, outcome).run(numbers)
         for _ in range(plan.lanes)
     ]
     started_s = time.monotonic()
@@ -151,7 +152,7 @@ def _ills(log: str) -> list[str]:
     return [f"the log has: {line[-3000:]}" for line in list(found.values())[:LINES_KEPT]]
 
 
-class _Lane:
+class Lane:
     """One client. Its kept connection is for requests; each script has its own."""
 
     def __init__(self, plan: Plan, maker: Maker, host: str, port: int, outcome: Outcome) -> None:
@@ -189,7 +190,7 @@ class _Lane:
         if self._kept is None:
             self._kept = await self._connect()
         started_s = time.monotonic()
-        answer, faults = await exchange(self._kept, sent)
+        answer, faults = await self._exchange(self._kept, sent)
         took_s = time.monotonic() - started_s
         if took_s > self._outcome.slowest_s:
             self._outcome.slowest_s, self._outcome.slowest_number = took_s, number
@@ -197,8 +198,11 @@ class _Lane:
             self._drop()
         self._note(sent.wire, answer)
         if faults:
-            data = await shrunk(sent, faults[0], self._connect, exchange)
+            data = await shrunk(sent, faults[0], self._connect, self._exchange)
             self._outcome.fault(number, sent.wire, "; ".join(faults), data)
+
+    async def _exchange(self, stream: Stream, sent: Sent) -> tuple[Answer | None, list[str]]:
+        return await exchange(stream, sent, limit_s=self._plan.answer_limit_s)
 
     def _note(self, wire: str, answer: Answer | None) -> None:
         self._outcome.counts[wire, str(answer.status) if answer else "no answer"] += 1
@@ -212,10 +216,10 @@ class _Lane:
         stream = await self._connect()
         faults: list[str] = []
         try:
-            async with asyncio.timeout(ANSWER_LIMIT_S):
+            async with asyncio.timeout(self._plan.answer_limit_s):
                 faults = await self._perform(played, stream)
         except TimeoutError:
-            faults = [f"no end within {ANSWER_LIMIT_S} s"]
+            faults = [f"no end within {self._plan.answer_limit_s} s"]
         except UNREADABLE as error:
             faults = [f"{type(error).__name__}: {error}"]
         except Cut:
@@ -310,18 +314,20 @@ async def connect(host: str, port: int) -> Stream:
     return await asyncio.open_connection(host, port, limit=READER_LIMIT)
 
 
-async def exchange(stream: Stream, sent: Sent) -> tuple[Answer | None, list[str]]:
+async def exchange(
+    stream: Stream, sent: Sent, *, limit_s: float = 5
+) -> tuple[Answer | None, list[str]]:
     """Send one request and judge its answer."""
     reader, writer = stream
     try:
-        async with asyncio.timeout(ANSWER_LIMIT_S):
+        async with asyncio.timeout(limit_s):
             writer.write(sent.whole)
             answer = await read_answer(reader, is_head=sent.method == "HEAD")
         if answer is None:
             return None, ["the connection ended without an answer"]
         return answer, faults_of(answer, sent)
     except TimeoutError:
-        return None, [f"no answer within {ANSWER_LIMIT_S} s"]
+        return None, [f"no answer within {limit_s} s"]
     except Cut:
         return None, ["the connection ended inside the answer"]
     except UNREADABLE as error:
