@@ -211,7 +211,7 @@ def test_up_once_asks_prints_and_stops(
     arguments = ["up", "--engine", "echo", "--port", "0", "--once", "--data", str(data)]
     assert main(arguments) == 0
     told = capsys.readouterr().out
-    assert f"> {FIRST_QUESTION}\n{FIRST_QUESTION}\ncraton.echo-1: 6 tokens in, 6 out" in told
+    assert f"> {FIRST_QUESTION}\n{FIRST_QUESTION}\ncraton.echo-1: 8 tokens in, 6 out" in told
     for word in (str(data / "credentials.json"), "boto3.client", "OpenAI()", "Anthropic()"):
         assert word in told
     assert main([*arguments, "--json"]) == 0

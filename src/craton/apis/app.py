@@ -16,8 +16,11 @@ import msgspec
 from craton.access.policy import authorize
 from craton.apis.authenticator import Authenticator
 from craton.apis.exchange import Exchange, Told, Wire
+from craton.apis.native.wire import NativeWire
 from craton.apis.services import Services
 from craton.http import Headers, HttpRequest, HttpResponder, Reply
+from craton.http.limits import Code
+from craton.http.refusal import refusal_status
 from craton.kernel.errors import CratonError, Internal
 from craton.kernel.metrics import Distribution, Metrics, Series
 
@@ -110,11 +113,14 @@ class App:
         found = self._exact.get((request.method, request.raw_path))
         if found is not None:
             return found
-        for finder in self._finders:
-            found = finder(request)
-            if found is not None:
-                return found
-        return self._fallback(request)
+        try:
+            for finder in self._finders:
+                found = finder(request)
+                if found is not None:
+                    return found
+            return self._fallback(request)
+        except Exception as error:  # noqa: BLE001 - a finder's fault must be answered and counted
+            return _failing(error)
 
     def _refuse(self, exchange: Exchange, error: CratonError) -> None:
         exchange.fault = error.fault
@@ -150,7 +156,9 @@ class App:
         self._meters.refused.add()
         unknown = HttpRequest("GET", b"/", b"", _NO_HEADERS, b"", "")
         wire = self._find(request or unknown).wire
-        return wire.error(error, self._ids.request_id())
+        status, headers, body = wire.error(error, self._ids.request_id())
+        # HTTP has finer statuses for what it could not take (408, 417, 431, …) than any protocol.
+        return refusal_status(error) if error.code in set(Code) else status, headers, body
 
     def internal_error(
         self, request: HttpRequest, responder: HttpResponder, error: Exception
@@ -187,6 +195,15 @@ class App:
                 seconds * 1000,
             )
         )
+
+
+def _failing(error: Exception) -> Endpoint:
+    """An endpoint that only raises what finding the right one raised."""
+
+    async def fail(_: Exchange) -> None:
+        raise error
+
+    return Endpoint(NativeWire(), fail, None)
 
 
 class _Meters:

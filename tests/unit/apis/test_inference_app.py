@@ -181,3 +181,32 @@ async def test_a_cancelled_request_stays_cancelled() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert served.internal_errors == 0
+
+
+async def test_a_fault_while_the_endpoint_is_looked_for_is_answered_and_counted() -> None:
+    served = Served(None)
+
+    def broken(_: HttpRequest) -> Endpoint:
+        raise LookupError("a finder's own fault")
+
+    services: Any = SimpleNamespace(
+        process="gateway-0",
+        state=served.gate,
+        clock=ManualClock(),
+        ids=Ids(ManualClock()),
+        log=Log("gateway-0", stream=served.log, clock=ManualClock()),
+        metrics=served.metrics,
+    )
+    served.app = App(services, Routes({}, [], broken), served.gate)  # type: ignore[arg-type]
+    await served.ask()
+    assert served.responder.status == 500
+    assert b"finder" not in served.responder.body
+    assert served.internal_errors == 1
+
+
+def test_what_http_could_not_take_keeps_its_finer_status() -> None:
+    served = Served(None)
+    late = BadRequest("The request came too slowly.", code="RequestTimeout")
+    status, _, body = served.app.refuse(None, late)
+    assert status == 408
+    assert b"too slowly" in body
