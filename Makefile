@@ -21,14 +21,14 @@ $(VENV)/python.stamp:
 
 $(VENV)/install.stamp: $(VENV)/python.stamp requirements.lock pyproject.toml
 	@echo "Installing Craton and what it needs, each file checked against its hash …"
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on \
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on \
 		--require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps -e .
 	@touch $@
 
 $(VENV)/install-dev.stamp: $(VENV)/install.stamp requirements-dev.lock
 	@echo "Installing the tools of the tests …"
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar on \
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on \
 		--require-hashes -r requirements-dev.lock
 	@touch $@
 
