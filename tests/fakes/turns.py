@@ -45,7 +45,7 @@ class FakeState:
         "void": Voided(True),
     }
 
-    async def call_bytes(self, name: str, body: bytes, *, timeout_s: float, resend: bool) -> bytes:
+    async def submit(self, name: str, body: bytes, *, timeout_s: float, resend: bool) -> bytes:
         assert resend, f"{name} must survive a restart of the state process"
         self.calls.append((name, msgspec.msgpack.decode(body, type=self._READS[name])))
         self.arrived[name].set()
@@ -63,7 +63,7 @@ class FakeState:
         self, name: str, body: Any, reads: type, *, timeout_s: float = 10, resend: bool = False
     ) -> Any:
         encoded = msgspec.msgpack.encode(body)
-        reply = await self.call_bytes(name, encoded, timeout_s=timeout_s, resend=resend)
+        reply = await self.submit(name, encoded, timeout_s=timeout_s, resend=resend)
         return msgspec.msgpack.decode(reply, type=reads)
 
     def made(self, name: str) -> list[Any]:

@@ -46,7 +46,7 @@ SIGV4_TEST = "tests/unit/access/test_sigv4.py::"
 POWER_TEST = "tests/powerloss/test_power_loss.py::"
 
 _POST = """        try:
-            reply = await self._state.call_bytes(
+            reply = await self._state.submit(
                 "post","""
 _ALREADY_REPLIED = """            self._publish_and_reply(transaction.changes, replies)
             self._connection.execute("COMMIT")

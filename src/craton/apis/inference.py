@@ -216,7 +216,7 @@ class Inference:
             quantities(metadata),
         )
         try:
-            reply = await self._state.call_bytes(
+            reply = await self._state.submit(
                 "post", self._encode(record), timeout_s=POST_TIMEOUT_S, resend=True
             )
         except CratonError as error:
@@ -258,11 +258,15 @@ def _cut_short(turn: _Turn) -> EngineFailed:
 def quantities(metadata: Metadata) -> dict[str, int]:
     """The meters of one answer; a meter that counted nothing is left out."""
     usage = metadata.usage
-    counted = {
-        Meter.INPUT_TOKENS: usage.input_tokens,
-        Meter.OUTPUT_TOKENS: usage.output_tokens,
-        Meter.CACHE_READ_TOKENS: usage.cache_read_tokens,
-        Meter.CACHE_WRITE_TOKENS: usage.cache_write_tokens,
-        Meter.CHIP_US: metadata.chip_us,
-    }
-    return {meter: count for meter, count in counted.items() if count}
+    counted: dict[str, int] = {}
+    if usage.input_tokens:
+        counted[Meter.INPUT_TOKENS] = usage.input_tokens
+    if usage.output_tokens:
+        counted[Meter.OUTPUT_TOKENS] = usage.output_tokens
+    if usage.cache_read_tokens:
+        counted[Meter.CACHE_READ_TOKENS] = usage.cache_read_tokens
+    if usage.cache_write_tokens:
+        counted[Meter.CACHE_WRITE_TOKENS] = usage.cache_write_tokens
+    if metadata.chip_us:
+        counted[Meter.CHIP_US] = metadata.chip_us
+    return counted

@@ -128,12 +128,8 @@ class StateClient:
         resend: bool = False,
     ) -> Result:
         """Run a command and return its result; raises the error it was refused with."""
-        reply = await self.call_bytes(name, self._encode(body), timeout_s=timeout_s, resend=resend)
+        reply = await self.submit(name, self._encode(body), timeout_s=timeout_s, resend=resend)
         return msgspec.msgpack.decode(reply, type=reads)
-
-    async def call_bytes(self, name: str, body: bytes, *, timeout_s: float, resend: bool) -> bytes:
-        """Run a command whose body is encoded already."""
-        return await self.submit(name, body, timeout_s=timeout_s, resend=resend)
 
     def tell(self, name: str, body: bytes) -> None:
         """Send a command that wants no answer; it may wait for others, and for nothing else.

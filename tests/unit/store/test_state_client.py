@@ -74,7 +74,7 @@ async def test_a_post_in_flight_is_sent_again_and_done_once(state: StateProcess)
 
     state.connection.before_commit = die
     call = asyncio.ensure_future(
-        client.call_bytes("add_many", encoded(Note("once")), timeout_s=5, resend=True)
+        client.submit("add_many", encoded(Note("once")), timeout_s=5, resend=True)
     )
     await died.wait()
     await state.stop()
@@ -93,7 +93,7 @@ async def test_posts_made_while_the_state_process_is_down_arrive_when_it_is_back
     await state.stop()
     calls = [
         asyncio.ensure_future(
-            client.call_bytes("add_many", encoded(Note(f"n{i}")), timeout_s=5, resend=True)
+            client.submit("add_many", encoded(Note(f"n{i}")), timeout_s=5, resend=True)
         )
         for i in range(10)
     ]
@@ -170,7 +170,7 @@ async def test_a_held_request_posts_after_its_hold_is_asserted_again(state: Stat
     await state.stop()
     held_at_commit: list[set[str]] = []
     call = asyncio.ensure_future(
-        client.call_bytes("add_many", encoded(Note("h1")), timeout_s=5, resend=True)
+        client.submit("add_many", encoded(Note("h1")), timeout_s=5, resend=True)
     )
     await asyncio.sleep(0)
     await state.start()
