@@ -175,15 +175,9 @@ MUTANTS = (
         CLIENT_TEST + "test_open_holds_are_taken_again_from_a_new_state_process",
     ),
     Mutant(
-        "generation begins whatever the hold says",
-        (
-            Edit(
-                INFERENCE,
-                "            await self._hold(turn, principal)\n",
-                "            asyncio.ensure_future(self._hold(turn, principal))\n",
-            ),
-        ),
-        TURN + "test_a_refused_hold_generates_nothing",
+        "no hold is taken",
+        (Edit(INFERENCE, '        self._state.tell("hold", hold)\n', ""),),
+        TURN + "test_the_hold_comes_first_and_bounds_what_is_posted",
     ),
     Mutant(
         "a client that left doesn't stop its generation",
@@ -192,7 +186,13 @@ MUTANTS = (
     ),
     Mutant(
         "cached tokens are left out of the record",
-        (Edit(INFERENCE, "        Meter.CACHE_READ_TOKENS: usage.cache_read_tokens,\n", ""),),
+        (
+            Edit(
+                INFERENCE,
+                "        counted[Meter.CACHE_READ_TOKENS] = usage.cache_read_tokens\n",
+                "        pass\n",
+            ),
+        ),
         TURN + "test_the_record_says_what_the_client_was_told",
     ),
     Mutant(
