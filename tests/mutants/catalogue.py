@@ -48,7 +48,9 @@ POWER_TEST = "tests/powerloss/test_power_loss.py::"
 _POST = """        try:
             reply = await self._state.submit(
                 "post","""
-_ALREADY_REPLIED = """            self._publish_and_reply(transaction.changes, replies)
+_ALREADY_REPLIED = """            for session, reply in posts:
+                session.channel.send(reply)
+            self._publish_and_reply(published, singles)
             self._connection.execute("COMMIT")
 """
 

@@ -92,6 +92,9 @@ class _Waiting:
     since_ns: int
 
 
+_Reply = tuple[Session, Returned | Refused]
+
+
 class Pipeline:
     """Serves the contract over channels and owns the writing connection."""
 
@@ -232,7 +235,8 @@ class Pipeline:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             transaction = Transaction(self._connection, now_ms)
-            replies = self._run(transaction, group)
+            singles, posts = self._run(transaction, group)
+            published = self._published(transaction.changes)
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever stops a commit refuses the group
             rollback(self._connection)
@@ -250,12 +254,19 @@ class Pipeline:
             return
         self._commits.add()
         self._committed.add(len(group))
-        self._publish_and_reply(transaction.changes, replies)
+        for session, reply in posts:
+            session.channel.send(reply)
+        self._publish_and_reply(published, singles)
 
     def _run(
         self, transaction: Transaction, group: list[tuple[Session, Call]]
-    ) -> list[tuple[Session, Returned | Refused]]:
-        replies: list[tuple[Session, Returned | Refused]] = []
+    ) -> tuple[list[_Reply], list[_Reply]]:
+        """Run a group; the replies of single commands and those of batched ones, apart.
+
+        Only the former may have to wait until the workers know of a change.
+        """
+        singles: list[_Reply] = []
+        posts: list[_Reply] = []
         batches: dict[str, list[tuple[Session, Call]]] = {}
         for session, call in group:
             if call.name in self._commands.batched:
@@ -269,28 +280,29 @@ class Pipeline:
                     result = run(transaction, body)
             except CratonError as error:
                 del transaction.changes[mark:]
-                replies.append((session, _refusal(call.seq, error)))
+                singles.append((session, _refusal(call.seq, error)))
             else:
-                replies.append((session, Returned(call.seq, self._encode(result))))
+                singles.append((session, Returned(call.seq, self._encode(result))))
         for name, calls in batches.items():
             _, run = self._commands.batched[name]
             decode = self._decoders[name].decode
             results = run(transaction, [decode(call.body) for _, call in calls])
             encode = self._encode
-            replies += [
+            posts += [
                 (session, Returned(call.seq, encode(result)))
                 for (session, call), result in zip(calls, results, strict=True)
             ]
-        return replies
+        return singles, posts
 
-    def _publish_and_reply(
-        self, changes: list[Change], replies: list[tuple[Session, Returned | Refused]]
-    ) -> None:
-        published = [
+    def _published(self, changes: list[Change]) -> list[Change]:
+        """What workers are told of these changes. Before the commit, so that a fault undoes it."""
+        return [
             self._commands.published[change.kind](change)
             for change in changes
             if change.kind in self._commands.published
         ]
+
+    def _publish_and_reply(self, published: list[Change], replies: list[_Reply]) -> None:
         if published:
             self._version += 1
             for session in self._sessions:

@@ -248,6 +248,19 @@ async def test_a_change_is_acknowledged_only_once_each_leased_worker_has_it(
     slow.channel.close()
 
 
+async def test_a_post_beside_a_change_does_not_wait_for_the_workers(timed: StateProcess) -> None:
+    slow = await raw_worker(timed)
+    client = await timed.client("native", leased=False)
+    change = asyncio.ensure_future(client.call("add", Note("one"), Note))
+    post = asyncio.ensure_future(client.call("add_many", Note("two"), Note))
+    assert await post == Note("two")
+    assert sorted(timed.rows()) == ["one", "two"]
+    assert not change.done()
+    slow.beat(changed_versions(slow)[-1])
+    assert await change == Note("one")
+    slow.channel.close()
+
+
 async def test_a_silent_worker_holds_a_change_back_until_its_lease_has_run_out(
     timed: StateProcess, clock: ManualClock
 ) -> None:
