@@ -1,17 +1,21 @@
 """Anthropic's endpoints. Request and answer are the dialect's; nothing here knows a body."""
 
 from datetime import UTC, datetime
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from craton.apis.app import Endpoint
-from craton.apis.dialect_wire import DialectWire
+from craton.apis.dialect_wire import (
+    DialectWire,
+    name_in_path,
+    refuse_not_built,
+    refuse_unknown,
+)
 from craton.apis.exchange import Exchange
 from craton.apis.services import Services
 from craton.dialects.anthropic_messages import SERVER
 from craton.http import HttpRequest
-from craton.kernel.errors import NotBuilt, NotFound, Unsupported
+from craton.kernel.errors import Unsupported
 from craton.models.card import Alias, ModelCard
 from craton.models.engine import Counts
 
@@ -21,6 +25,7 @@ MODELS = b"/v1/models"
 MESSAGES = b"/v1/messages"
 _JSON = (b"content-type", b"application/json")
 
+SERVED = "POST /v1/messages, POST /v1/messages/count_tokens and GET /v1/models"
 WIRE = DialectWire("anthropic", SERVER, request_id_header=b"request-id")
 
 
@@ -72,8 +77,8 @@ class AnthropicFinder:
         self._services = services
         self._list = Endpoint(WIRE, self._list_models, LIST)
         self._get = Endpoint(WIRE, self._get_model, LIST)
-        self._not_built = Endpoint(WIRE, self._refuse_not_built, INVOKE)
-        self._unknown = Endpoint(WIRE, self._refuse_unknown, None)
+        self._not_built = Endpoint(WIRE, refuse_not_built, INVOKE)
+        self._unknown = Endpoint(WIRE, refuse_unknown(SERVED), None)
 
     def __call__(self, request: HttpRequest) -> Endpoint | None:
         """The endpoint of an Anthropic request; None for everyone else's."""
@@ -101,23 +106,9 @@ class AnthropicFinder:
         exchange.respond((200, headers, msgspec.json.encode(page)))
 
     async def _get_model(self, exchange: Exchange) -> None:
-        name = unquote_to_bytes(exchange.request.raw_path[len(MODELS) + 1 :])
-        card = self._services.router.card(name.decode("utf-8", "replace"))
+        card = self._services.router.card(name_in_path(exchange.request.raw_path, MODELS))
         headers = (_JSON, (b"request-id", exchange.request_id.encode()))
         exchange.respond((200, headers, msgspec.json.encode(_of_card(card))))
-
-    async def _refuse_not_built(self, exchange: Exchange) -> None:
-        raise NotBuilt(
-            f"Craton has not built {exchange.request.raw_path.decode('latin-1')} yet. "
-            "docs/coverage.md lists what it serves."
-        )
-
-    async def _refuse_unknown(self, exchange: Exchange) -> None:
-        request = exchange.request
-        raise NotFound(
-            f"There is no {request.method} {request.raw_path.decode('latin-1')} here. "
-            "Served are POST /v1/messages, POST /v1/messages/count_tokens and GET /v1/models."
-        )
 
 
 def _of_card(card: ModelCard) -> AnthropicModel:

@@ -1,16 +1,18 @@
 """OpenAI's endpoints. The request and the answer are the dialect's; nothing here knows a body."""
 
-from urllib.parse import unquote_to_bytes
-
 import msgspec
 
 from craton.apis.app import Endpoint
-from craton.apis.dialect_wire import DialectWire
+from craton.apis.dialect_wire import (
+    DialectWire,
+    name_in_path,
+    refuse_not_built,
+    refuse_unknown,
+)
 from craton.apis.exchange import Exchange
 from craton.apis.services import Services
 from craton.dialects.openai_chat import SERVER
 from craton.http import HttpRequest
-from craton.kernel.errors import NotBuilt, NotFound
 from craton.models.card import Alias, ModelCard
 
 INVOKE = "bedrock:InvokeModel"
@@ -18,6 +20,7 @@ LIST = "bedrock:ListFoundationModels"
 MODELS = b"/v1/models"
 _JSON = (b"content-type", b"application/json")
 
+SERVED = "POST /v1/chat/completions, POST /v1/messages and GET /v1/models"
 WIRE = DialectWire("openai", SERVER, request_id_header=b"x-request-id")
 
 NOT_BUILT = (
@@ -68,8 +71,8 @@ class OpenAIFinder:
         self._services = services
         self._list = Endpoint(WIRE, self._list_models, LIST)
         self._get = Endpoint(WIRE, self._get_model, LIST)
-        self._not_built = Endpoint(WIRE, self._refuse_not_built, INVOKE)
-        self._unknown = Endpoint(WIRE, self._refuse_unknown, None)
+        self._not_built = Endpoint(WIRE, refuse_not_built, INVOKE)
+        self._unknown = Endpoint(WIRE, refuse_unknown(SERVED), None)
 
     def __call__(self, request: HttpRequest) -> Endpoint | None:
         """The endpoint of a request under `/v1`; None for other paths."""
@@ -92,29 +95,11 @@ class OpenAIFinder:
         exchange.respond((200, headers, msgspec.json.encode(OpenAIModelList(entries))))
 
     async def _get_model(self, exchange: Exchange) -> None:
-        name = model_name(exchange.request.raw_path, MODELS)
+        name = name_in_path(exchange.request.raw_path, MODELS)
         card = self._services.router.card(name)
         entry = msgspec.structs.replace(_of_card(card), id=name)
         headers = (_JSON, (b"x-request-id", exchange.request_id.encode()))
         exchange.respond((200, headers, msgspec.json.encode(entry)))
-
-    async def _refuse_not_built(self, exchange: Exchange) -> None:
-        raise NotBuilt(
-            f"Craton has not built {exchange.request.raw_path.decode('latin-1')} yet. "
-            "docs/coverage.md lists what it serves."
-        )
-
-    async def _refuse_unknown(self, exchange: Exchange) -> None:
-        request = exchange.request
-        raise NotFound(
-            f"There is no {request.method} {request.raw_path.decode('latin-1')} here. "
-            "Served are POST /v1/chat/completions, POST /v1/messages and GET /v1/models."
-        )
-
-
-def model_name(raw_path: bytes, folder: bytes) -> str:
-    """The model's name at the end of a path, percent-decoded; it may hold slashes."""
-    return unquote_to_bytes(raw_path[len(folder) + 1 :]).decode("utf-8", "replace")
 
 
 def _of_card(card: ModelCard) -> OpenAIModel:
