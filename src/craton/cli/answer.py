@@ -90,6 +90,7 @@ def ask(
     *,
     model: str,
     max_tokens: int | None,
+    temperature: float | None = None,
     write: Callable[[str], None],
     clock: Clock,
 ) -> Answer:
@@ -102,6 +103,8 @@ def ask(
     }
     if max_tokens is not None:
         body["max_completion_tokens"] = max_tokens
+    if temperature is not None:
+        body["temperature"] = temperature
     started_ns, first_ns = clock.monotonic_ns(), 0
     text: list[str] = []
     finish_reason, usage = "", None

@@ -152,6 +152,7 @@ def _greet(
         [Turn("system", FIRST_INSTRUCTION), Turn("user", FIRST_QUESTION)],
         model=model,
         max_tokens=FIRST_ANSWER_TOKENS_MAX,
+        temperature=0,  # the same answer at each start
         write=write_piece if shows else lambda _: None,
         clock=clock,
     )
