@@ -9,7 +9,6 @@ from craton.access.records import (
     PROJECTS,
     AccessKey,
     Account,
-    AccountId,
     ApiKey,
     KeyState,
     Principal,
@@ -83,10 +82,6 @@ class Directory:
                 code="UnrecognizedClientException",
             )
         return key
-
-    def account(self, account: AccountId) -> Account | None:
-        """The account of that id."""
-        return self.accounts.get(account)
 
 
 def principal_of(key: AccessKey | ApiKey) -> Principal:

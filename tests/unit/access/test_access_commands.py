@@ -105,7 +105,7 @@ def test_an_account_has_twelve_digits_and_a_default_project(office: Office) -> N
     assert account.id.isdigit()
     (project,) = office.directory.projects.values()
     assert (project.name, project.account) == ("default", account.id)
-    assert office.directory.account(account.id) == account
+    assert office.directory.accounts[account.id] == account
 
 
 def test_names_are_taken_once_in_their_account(office: Office) -> None:

@@ -7,8 +7,7 @@ wire.render(match, document, id)        its answer
 wire.error(error, match, id)            or its error
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
 
 from craton.apis.aws.errors import not_built, render_error, unknown_operation
 from craton.apis.aws.model import Document, Models
@@ -17,11 +16,6 @@ from craton.apis.aws.parse import parse
 from craton.apis.aws.render import Reply, render
 from craton.apis.aws.routes import Match, Routes
 from craton.kernel.errors import CratonError, NotFound
-
-Context = TypeVar("Context")
-
-Handler = Callable[[Context, Document], Awaitable[Document]]
-"""Serves one operation: the request's context and checked input to its output."""
 
 _KEEPS_UNKNOWN = frozenset({"Converse", "ConverseStream"})
 """Operations whose input may go on to another Converse server, newer than our model."""
@@ -84,19 +78,3 @@ class AwsWire:
     def unknown(self, method: str, raw_path: bytes) -> NotFound:
         """The error for a request that no service answers to."""
         return unknown_operation(method, raw_path)
-
-
-def handlers(
-    *tables: Mapping[tuple[str, str], Handler[Context]],
-    built: frozenset[tuple[str, str]] = BUILT,
-) -> dict[tuple[str, str], Handler[Context]]:
-    """One table of handlers by (service, operation): each built operation once, and no other."""
-    joined: dict[tuple[str, str], Handler[Context]] = {}
-    for table in tables:
-        twice = joined.keys() & table.keys()
-        assert not twice, f"operations with two handlers: {sorted(twice)}"
-        joined |= table
-    assert joined.keys() == built, (
-        f"handlers and operations.BUILT differ in {sorted(joined.keys() ^ built)}"
-    )
-    return joined

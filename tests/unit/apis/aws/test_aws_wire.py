@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from craton.apis.aws.errors import unknown_operation
-from craton.apis.aws.operations import BUILT, Entry, entries
+from craton.apis.aws.operations import Entry, entries
 from craton.apis.aws.render import check
-from craton.apis.aws.wire import AwsWire, handlers
+from craton.apis.aws.wire import AwsWire
 from craton.kernel.errors import (
     BadRequest,
     BudgetExceeded,
@@ -328,19 +328,3 @@ def test_a_path_that_no_service_has_is_an_unknown_operation() -> None:
     assert status == 404
     assert (b"x-amzn-errortype", b"UnknownOperationException") in headers
     assert b"/nothing/here" in body
-
-
-# --- handlers -----------------------------------------------------------------------------------
-
-
-async def _handler(context: str, params: dict[str, Any]) -> dict[str, Any]:
-    return {"context": context, **params}
-
-
-def test_every_built_operation_has_one_handler() -> None:
-    table = dict.fromkeys(BUILT, _handler)
-    assert handlers(table).keys() == BUILT
-    with pytest.raises(AssertionError, match="differ"):
-        handlers({("sts", "GetCallerIdentity"): _handler})
-    with pytest.raises(AssertionError, match="two handlers"):
-        handlers(table, {("sts", "GetCallerIdentity"): _handler})
