@@ -68,7 +68,13 @@ MUTANTS = (
     ),
     Mutant(
         "a refused post is swallowed",
-        (Edit(INFERENCE, "raise Told(error) from error\n            raise\n", "pass\n"),),
+        (
+            Edit(
+                INFERENCE,
+                "            _fail(turn, error)\n        if turn.request.stream:\n",
+                '            reply = b""\n        if turn.request.stream:\n',
+            ),
+        ),
         TURN + "test_a_refused_post_ends_the_stream_with_an_error_and_no_terminal_frame",
     ),
     Mutant(

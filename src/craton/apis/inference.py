@@ -122,14 +122,13 @@ class Inference:
             self._find_loop().call_later(SWEEP_S, self._sweep)
 
     def _refuse_overdue(self, turn: _Turn) -> NoReturn:
-        error = EngineTimeout(
-            f"The model {turn.route.card.id} took longer than {GENERATION_TIMEOUT_S} s. "
-            "Ask for fewer tokens."
+        _fail(
+            turn,
+            EngineTimeout(
+                f"The model {turn.route.card.id} took longer than {GENERATION_TIMEOUT_S} s. "
+                "Ask for fewer tokens."
+            ),
         )
-        if turn.exchange.responder.is_started:
-            self._end_with_error(turn, error)
-            raise Told(error)
-        raise error
 
     def _hold(self, turn: _Turn, principal: Principal) -> None:
         """Reserve the most the turn can cost.
@@ -191,10 +190,7 @@ class Inference:
             if metadata is None:
                 raise _cut_short(turn)
         except CratonError as error:
-            if not responder.is_started:
-                raise
-            self._end_with_error(turn, error)
-            raise Told(error) from error
+            _fail(turn, error)
         return metadata, last
 
     async def _settle(
@@ -220,10 +216,7 @@ class Inference:
                 "post", self._encode(record), timeout_s=POST_TIMEOUT_S, resend=True
             )
         except CratonError as error:
-            if responder.is_started:
-                self._end_with_error(turn, error)
-                raise Told(error) from error
-            raise
+            _fail(turn, error)
         if turn.request.stream:
             if not responder.is_started:
                 responder.start(200, turn.wire.stream_headers(exchange.request_id))
@@ -236,16 +229,20 @@ class Inference:
             headers.append((b"x-craton-cost-nanos", b"%d" % posted.amount))
             exchange.respond((200, headers, last))
 
-    def _end_with_error(self, turn: _Turn, error: CratonError) -> None:
-        """End a stream that had begun with the wire's error frame."""
-        responder, writer = turn.exchange.responder, turn.writer
-        assert writer is not None, "a stream began without a writer"
-        responder.write(writer.write_error(error))
-        responder.finish()
-
     def _void(self, request_id: str) -> None:
         """Release the hold of a turn that used nothing. If the state process is gone, so is it."""
         self._state.tell("void", self._encode(Void(request_id)))
+
+
+def _fail(turn: _Turn, error: CratonError) -> NoReturn:
+    """Raise an error of a turn; if its stream has begun, end that with the wire's error frame."""
+    responder, writer = turn.exchange.responder, turn.writer
+    if not responder.is_started:
+        raise error
+    assert writer is not None, "a stream began without a writer"
+    responder.write(writer.write_error(error))
+    responder.finish()
+    raise Told(error) from error
 
 
 def _cut_short(turn: _Turn) -> EngineFailed:
