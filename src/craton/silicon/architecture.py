@@ -14,6 +14,8 @@ class GroupedQuery(msgspec.Struct, frozen=True, tag="grouped-query"):
     heads: int
     kv_heads: int
     head_size: int
+    """Of queries, keys and values. Where values are narrower than keys (MiMo-V2), the mean of both
+    stands here: every product, every weight and the cache come out the same."""
     window: int | None = None
     """Tokens a query sees; None sees all."""
     gated: bool = False
@@ -32,10 +34,14 @@ class Latent(msgspec.Struct, frozen=True, tag="latent"):
     nope_size: int
     value_size: int
     index_heads: int = 0
-    """Heads of the indexer of sparse attention (DeepSeek-V3.2, GLM-5); 0 without one."""
+    """Heads of the indexer of sparse attention (DeepSeek-V3.2, GLM-5); 0 without one.
+
+    Also 0 where a layer has no indexer of its own and sees what an earlier one chose (GLM-5.2):
+    then only `index_tokens` is set.
+    """
     index_size: int = 0
     index_tokens: int = 0
-    """Tokens the indexer lets a query see."""
+    """Tokens the indexer lets a query see; 0 where it sees all."""
 
 
 class Recurrent(msgspec.Struct, frozen=True, tag="recurrent"):
@@ -91,6 +97,8 @@ class Architecture(msgspec.Struct, frozen=True):
     """Tokens it was made for."""
     draft_layers: int = 0
     """Layers of multi-token prediction that come with it; not counted in `groups`."""
+    positions: int = 0
+    """Rows of a learned table of positions (GPT-2, OPT, MPT, BERT); 0 with rotary ones or none."""
 
     @property
     def layers(self) -> int:
@@ -98,7 +106,7 @@ class Architecture(msgspec.Struct, frozen=True):
         return sum(group.count for group in self.groups)
 
     def parameters(self) -> int:
-        """Parameters in all, embeddings included, norms left out (below 0.1 %)."""
+        """Parameters in all, embeddings included, norms and biases left out (below 0.2 %)."""
         return self._embeddings() + sum(
             group.count * (self.mixer_parameters(group.mixer) + self.feed_forward_parameters(group))
             for group in self.groups
@@ -119,7 +127,7 @@ class Architecture(msgspec.Struct, frozen=True):
         )
 
     def _embeddings(self) -> int:
-        return self.vocabulary * self.hidden * (1 if self.tied else 2)
+        return (self.vocabulary * (1 if self.tied else 2) + self.positions) * self.hidden
 
     def mixer_parameters(self, mixer: GroupedQuery | Latent | Recurrent | None) -> int:
         """Parameters of one layer's attention."""
