@@ -1,4 +1,4 @@
-"""A fixed set-up to estimate: one model on given chips under a given load, nothing left to choose."""
+"""A fixed set-up to estimate: a model on given chips under a given load, nothing to choose."""
 
 from enum import StrEnum
 

@@ -54,6 +54,8 @@ class Chip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Peak sustained (TDP); None where none is published."""
     ranks: int = 1
     """Ranks one chip is seen as (2 NeuronCores on Trainium1, 4 logical ones on Trainium2)."""
+    pads_heads: bool = False
+    """True where the software pads attention heads to the split, so that any split will do."""
     sram_mib: Figure | None = None
     sparse_tflops: Figure | None = None
     idle_w: Figure | None = None

@@ -17,8 +17,9 @@ class Provenance(StrEnum):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """A value and the interval that holds the truth in 80 % of cases; the unit is in the name
-    of the member that holds it.
+    """A value and the interval that holds the truth in 80 % of cases.
+
+    The unit is in the name of the member that holds it.
     """
 
     value: float

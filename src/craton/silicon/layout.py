@@ -32,7 +32,7 @@ class Layout(msgspec.Struct, frozen=True):
         """Chips of a serving replica, rounded up."""
         return -(-self.ranks // self.ranks_per_chip)
 
-    def check_serving(self, architecture: Architecture) -> None:
+    def check_serving(self, architecture: Architecture, *, pads_heads: bool = False) -> None:
         """Refuse a split that cannot be, naming the rule; BadRequest."""
         _check_positive(self)
         if self.expert * self.expert_tensor != self.tensor * self.data:
@@ -40,7 +40,7 @@ class Layout(msgspec.Struct, frozen=True):
                 f"tp {self.tensor} x dp {self.data} must equal moe_tp {self.expert_tensor} x"
                 f" ep {self.expert}: the experts live on the ranks that hold the layer"
             )
-        _check_architecture(self, architecture)
+        _check_architecture(self, architecture, pads_heads=pads_heads)
 
     def check_training(self, architecture: Architecture) -> None:
         """Refuse a split that cannot be, naming the rule; BadRequest."""
@@ -50,7 +50,7 @@ class Layout(msgspec.Struct, frozen=True):
                 f"ep {self.expert} x moe_tp {self.expert_tensor} must divide tp {self.tensor} x"
                 f" cp {self.context} x dp {self.data}: experts are spread over those ranks"
             )
-        _check_architecture(self, architecture)
+        _check_architecture(self, architecture, pads_heads=False)
 
 
 def _check_positive(layout: Layout) -> None:
@@ -60,7 +60,7 @@ def _check_positive(layout: Layout) -> None:
             raise BadRequest(f"{field} parallelism is {value}; it is at least 1")
 
 
-def _check_architecture(layout: Layout, architecture: Architecture) -> None:
+def _check_architecture(layout: Layout, architecture: Architecture, *, pads_heads: bool) -> None:
     if layout.pipeline * layout.virtual > architecture.layers:
         raise BadRequest(
             f"pp {layout.pipeline} x vp {layout.virtual} is more than the"
@@ -68,7 +68,9 @@ def _check_architecture(layout: Layout, architecture: Architecture) -> None:
         )
     for group in architecture.groups:
         match group.mixer:
-            case GroupedQuery(heads=heads) | Latent(heads=heads) if heads % layout.tensor:
+            case GroupedQuery(heads=heads) | Latent(heads=heads) if heads % layout.tensor and not (
+                pads_heads and layout.tensor < heads
+            ):
                 raise BadRequest(
                     f"tp {layout.tensor} doesn't divide the {heads} attention heads of"
                     f" {architecture.name}; use a divisor of {heads}"

@@ -3,6 +3,8 @@
 Bytes a rank. Training's states and activations are in `training_memory`.
 """
 
+import math
+
 from craton.silicon.architecture import (
     Architecture,
     Dense,
@@ -74,7 +76,7 @@ def sequence_bytes(
 def _row_bytes(group: LayerGroup, layout: Layout, formats: Formats) -> float:
     match group.mixer:
         case GroupedQuery(kv_heads=kv_heads, head_size=size):
-            return 2.0 * max(kv_heads / layout.tensor, 1.0) * size * formats.cache.bytes
+            return 2.0 * math.ceil(kv_heads / layout.tensor) * size * formats.cache.bytes
         case Latent() as mixer:
             # Every rank of a tensor group keeps the whole compressed vector.
             index = mixer.index_size if mixer.index_heads else 0

@@ -5,6 +5,7 @@ may be NumPy arrays (a batch size each), so one walk serves a whole search. Noth
 chip: how long an operation takes is `serving` and `training`'s business.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -221,9 +222,10 @@ class _Walk:
             yield self.all_reduce("mix", count)
 
     def grouped_query(self, mixer: GroupedQuery, count: float) -> Iterator[Operation]:
-        heads = mixer.heads / self.layout.tensor
-        # A rank holds at least one key-value head: they are copied where tp is more than there are.
-        kv_heads = max(mixer.kv_heads / self.layout.tensor, 1.0)
+        # Heads are whole: what doesn't divide is padded, and key-value heads are copied where tp is
+        # more than there are.
+        heads = math.ceil(mixer.heads / self.layout.tensor)
+        kv_heads = math.ceil(mixer.kv_heads / self.layout.tensor)
         queries = heads * mixer.head_size
         gate = queries if mixer.gated else 0.0
         width = queries + gate + 2 * kv_heads * mixer.head_size
@@ -246,7 +248,7 @@ class _Walk:
 
     def latent(self, mixer: Latent, count: float) -> Iterator[Operation]:
         hidden = self.architecture.hidden
-        heads = mixer.heads / self.layout.tensor
+        heads = math.ceil(mixer.heads / self.layout.tensor)
         down = (mixer.query_rank or 0) + mixer.kv_rank + mixer.rope_size + mixer.index_size
         yield self.gemm("down", down, hidden, count)
         query_inner = mixer.query_rank or hidden
