@@ -81,7 +81,6 @@ _UNKNOWN_PARTS = {
     "attn_layer_period": "Mamba-1 layers",
     "num_kv_shared_layers": "layers that share one cache",
     "sparse_attention_config": "attention to chosen blocks",
-    "block_configs": "layers of different shapes (neural architecture search)",
 }
 
 
@@ -93,11 +92,13 @@ class Keys:
         self._config = dict(config)
         for part in _TEXT_PARTS:
             # What a multimodal model says once for all its parts stays (tied embeddings).
-            self._config |= _mapping(self._config.get(part))
+            self._config |= part_of(self._config, part)
         self.family = str(self._config.get("model_type") or "")
         self._defaults: Mapping[str, object] = _DEFAULTS.get(self.family, {})
-        self.attention = _mapping(self._config.get("attn_config"))
+        self.attention = part_of(self._config, "attn_config")
         """What MPT says of its attention."""
+        self.linear = part_of(self._config, "linear_attn_config")
+        """What Kimi says of its linear attention."""
 
     def value(self, key: str) -> object:
         """The value under a key or another name of it; None where it is missing or null."""
@@ -168,5 +169,9 @@ class Keys:
                 )
 
 
-def _mapping(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {}
+def part_of(config: object, key: str) -> Mapping[str, object]:
+    """The object under a key of another; empty where there is none."""
+    part: object = None
+    if isinstance(config, Mapping):
+        part = cast("Mapping[str, object]", config).get(key)
+    return cast("Mapping[str, object]", part) if isinstance(part, Mapping) else {}

@@ -249,7 +249,7 @@ class _Model:
             for layer in self._layers
             if layer not in drafts
         )
-        positions = self._header.shapes.get("position_embd.weight", (0, 0))
+        positions = self._header.shapes.get("position_embd.weight", ())
         return Architecture(
             name=self.name,
             hidden=self._embedding[0],
@@ -258,7 +258,7 @@ class _Model:
             tied="output.weight" not in self._header.shapes,
             context=self._optional("context_length"),
             draft_layers=len(drafts),
-            positions=positions[1],
+            positions=positions[1] if len(positions) == 2 else 0,
         )
 
     def _tensors_of_layers(self) -> Mapping[int, Mapping[str, tuple[int, ...]]]:
@@ -291,6 +291,15 @@ class _Model:
         if not value:
             raise self._header.refuse(f"has no {self.family}.{key}")
         return value
+
+    def _side(self, layer: int, part: str, axis: int) -> int:
+        """One side of a layer's tensor, 0 where there is no such tensor; rows are axis 1."""
+        shape = self._layers[layer].get(part)
+        if shape is None:
+            return 0
+        if len(shape) <= axis:
+            raise self._header.refuse(f"has a tensor {part!r} of the impossible shape {shape}")
+        return shape[axis]
 
     def _mixer(self, layer: int) -> GroupedQuery | Latent | Recurrent | None:
         mixes = sorted(
@@ -325,12 +334,14 @@ class _Model:
             or self._optional("attention.value_length")
             or key
         )
+        if not key:
+            raise self._header.refuse(f"has {heads} heads in a width of {self._embedding[0]}")
         return GroupedQuery(
             heads=heads,
             kv_heads=kv_heads,
             head_size=(key + value) // 2,
             window=window,
-            gated="attn_q" in has and has["attn_q"][1] == 2 * heads * key,
+            gated=self._side(layer, "attn_q", 1) == 2 * heads * key,
             bias="attn_q.bias" in has or "attn_qkv.bias" in has,
         )
 
@@ -359,7 +370,7 @@ class _Model:
         indexed = any(part.startswith("indexer") for part in has)
         return Latent(
             heads=self._need("attention.head_count", layer),
-            query_rank=has["attn_q_a"][1] if "attn_q_a" in has else None,
+            query_rank=self._side(layer, "attn_q_a", 1) or None,
             kv_rank=self._need("attention.kv_lora_rank", layer),
             rope_size=rope,
             nope_size=key - rope,
@@ -376,11 +387,14 @@ class _Model:
                 f"{self.name} has Mamba-1 layers ({self.family}), which can't be counted yet"
             )
         heads = self._need("ssm.time_step_rank", layer)
+        inner = self._need("ssm.inner_size", layer)
+        if inner % heads:
+            raise self._header.refuse(f"splits a width of {inner} over {heads} heads")
         return Recurrent(
             key_heads=groups,
             value_heads=heads,
             key_size=self._need("ssm.state_size", layer),
-            value_size=self._need("ssm.inner_size", layer) // heads,
+            value_size=inner // heads,
             convolution=self._optional("ssm.conv_kernel", layer) or 4,
         )
 
@@ -390,12 +404,9 @@ class _Model:
             return self._experts(layer)
         if "ffn_up" not in has:
             return None
-        width = has["ffn_up"][1]
-        if "ffn_gate" in has:
-            return Dense(width)
+        width, down = self._side(layer, "ffn_up", 1), self._side(layer, "ffn_down", 0)
         # Phi-3 and GLM-4 keep the gate in the same tensor.
-        down = has.get("ffn_down", (width,))[0]
-        return Dense(down, gated=width == 2 * down)
+        return Dense(down or width, gated="ffn_gate" in has or width == 2 * down)
 
     def _experts(self, layer: int) -> Experts:
         has = self._layers[layer]
@@ -403,12 +414,12 @@ class _Model:
         down = has.get("ffn_down_exps", ())
         if len(up) != 3 or len(down) != 3:
             raise Unsupported(f"{self.name} keeps its experts in a form that can't be read")
-        shared = has.get("ffn_down_shexp") or has.get("ffn_down", (0, 0))
+        shared = self._side(layer, "ffn_down_shexp", 0) or self._side(layer, "ffn_down", 0)
         return Experts(
             count=down[2],
             active=self._need("expert_used_count", layer),
             width=down[0],
             gated="ffn_gate_exps" in has or up[1] == 2 * down[0],
-            shared_width=shared[0],
+            shared_width=shared,
             latent=None if up[0] == self._embedding[0] else up[0],
         )

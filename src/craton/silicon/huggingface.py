@@ -22,7 +22,7 @@ from craton.silicon.architecture import (
     LayerGroup,
     Recurrent,
 )
-from craton.silicon.config_keys import Keys
+from craton.silicon.config_keys import Keys, part_of
 
 Mixer: TypeAlias = GroupedQuery | Latent | Recurrent | None
 FeedForward: TypeAlias = Dense | Experts | None
@@ -85,7 +85,7 @@ def _layers(keys: Keys) -> tuple[list[Mixer], list[FeedForward]]:
     """Each layer's mixer and feed-forward block, in order."""
     pattern = keys.value("hybrid_override_pattern")
     if isinstance(pattern, str):
-        kinds = [_LETTERS.get(letter, letter) for letter in pattern]
+        kinds = [_LETTERS.get(letter, letter) for letter in pattern[: LAYERS_MAX + 1]]
         return _one_part_layers(keys, kinds)
     kinds = [str(kind) for kind in keys.sequence("layer_types") or ()]
     if {"moe", "mlp"} & set(kinds):
@@ -93,11 +93,16 @@ def _layers(keys: Keys) -> tuple[list[Mixer], list[FeedForward]]:
     layers = keys.need("num_hidden_layers")
     if layers > LAYERS_MAX:
         raise BadRequest(f"num_hidden_layers of {keys.name} is {layers}; at most {LAYERS_MAX}")
+    if (searched := keys.for_layers("block_configs", layers)) is not None:
+        parts = [_searched_layer(keys, block) for block in searched]
+        return [mixer for mixer, _ in parts], [block for _, block in parts]
     return _mixers(keys, layers), _feed_forwards(keys, layers)
 
 
 def _one_part_layers(keys: Keys, kinds: Sequence[str]) -> tuple[list[Mixer], list[FeedForward]]:
     """Nemotron-H: a layer is either a mixer or a feed-forward block."""
+    if not 1 <= len(kinds) <= LAYERS_MAX:
+        raise BadRequest(f"{keys.name} has a pattern of {len(kinds)} layers; 1 to {LAYERS_MAX}")
     makers: dict[str, tuple[Mixer, FeedForward]] = {}
     for kind in set(kinds):
         match kind:
@@ -114,6 +119,27 @@ def _one_part_layers(keys: Keys, kinds: Sequence[str]) -> tuple[list[Mixer], lis
     return [makers[kind][0] for kind in kinds], [makers[kind][1] for kind in kinds]
 
 
+def _searched_layer(keys: Keys, block: object) -> tuple[Mixer, FeedForward]:
+    """Llama-Nemotron: each layer has the shape that a neural architecture search gave it."""
+    attention, feed_forward = part_of(block, "attention"), part_of(block, "ffn")
+    if attention.get("replace_with_linear") or feed_forward.get("replace_with_linear"):
+        raise Unsupported(f"{keys.name} has a linear layer in place of a block (block_configs)")
+    mixer: Mixer = None
+    if not attention.get("no_op"):
+        heads = keys.need("num_attention_heads")
+        shared = keys.whole("n_heads_in_group", attention.get("n_heads_in_group")) or 1
+        size = keys.integer("head_dim") or _head_size(keys, heads)
+        mixer = GroupedQuery(heads, heads // shared, size, bias=_attention_bias(keys))
+    if feed_forward.get("no_op"):
+        return mixer, None
+    multiple = feed_forward.get("ffn_mult")
+    if not isinstance(multiple, int | float) or not 0 < multiple <= LAYERS_MAX:
+        raise BadRequest(f"block_configs of {keys.name} has the ffn_mult {multiple!r}")
+    # Two thirds, because it has three matrices and not two, and then the next multiple of 256.
+    width = int(2 * multiple * keys.need("hidden_size") / 3)
+    return mixer, Dense(-(-width // 256) * 256, _gated(keys))
+
+
 def _unknown_kind(keys: Keys, kind: str) -> BadRequest:
     return Unsupported(
         f"{keys.name} has layers of the kind {kind!r}, which isn't known; known are"
@@ -123,12 +149,12 @@ def _unknown_kind(keys: Keys, kind: str) -> BadRequest:
 
 def _mixers(keys: Keys, layers: int) -> list[Mixer]:
     kinds = _kinds(keys, layers)
-    indexers = keys.for_layers("indexer_types", layers) or [""] * layers
+    indexers = [str(own) for own in keys.for_layers("indexer_types", layers) or [""] * layers]
     made = {pair: _mixer(keys, *pair) for pair in set(zip(kinds, indexers, strict=True))}
     return [made[pair] for pair in zip(kinds, indexers, strict=True)]
 
 
-def _mixer(keys: Keys, kind: str, indexer: object) -> Mixer:
+def _mixer(keys: Keys, kind: str, indexer: str) -> Mixer:
     match kind:
         case "mamba" | "linear_attention":
             return _recurrent(keys)
@@ -149,9 +175,10 @@ def _kinds(keys: Keys, layers: int) -> list[str]:
     """The kind of attention of each layer, in the words of `layer_types`."""
     if (types := keys.for_layers("layer_types", layers)) is not None:
         return [str(kind) for kind in types]
-    linear = keys.value("linear_attn_config")
-    if isinstance(linear, Mapping):  # Kimi Linear: layers are numbered from 1
-        numbers = set(cast("Mapping[str, Sequence[int]]", linear).get("full_attn_layers", ()))
+    if (full := keys.linear.get("full_attn_layers")) is not None:  # Kimi Linear
+        if not isinstance(full, list | tuple):
+            raise BadRequest(f"full_attn_layers of {keys.name} is {full!r}; it must be a list")
+        numbers = cast("Sequence[object]", full)  # from 1
         return _by(layers, lambda layer: layer + 1 in numbers, "full", "linear")
     if keys.integer("linear_num_value_heads"):
         every = keys.integer("full_attention_interval") or 4
@@ -260,14 +287,12 @@ def _latent(keys: Keys, *, shares_index: bool) -> Latent:
 
 def _recurrent(keys: Keys) -> Recurrent:
     """Gated DeltaNet, Kimi Delta Attention or Mamba-2."""
-    linear = keys.value("linear_attn_config")
-    if isinstance(linear, Mapping):
-        parts = cast("Mapping[str, object]", linear)
-        heads = keys.whole("linear_attn_config.num_heads", parts.get("num_heads"))
-        size = keys.whole("linear_attn_config.head_dim", parts.get("head_dim"))
+    if keys.linear:
+        heads = keys.whole("linear_attn_config.num_heads", keys.linear.get("num_heads"))
+        size = keys.whole("linear_attn_config.head_dim", keys.linear.get("head_dim"))
         if not heads or not size:
             raise BadRequest(f"linear_attn_config of {keys.name} needs num_heads and head_dim")
-        span = keys.whole("short_conv_kernel_size", parts.get("short_conv_kernel_size"))
+        span = keys.whole("short_conv_kernel_size", keys.linear.get("short_conv_kernel_size"))
         return Recurrent(heads, heads, size, size, span or 4)
     if keys.integer("linear_num_value_heads"):
         return Recurrent(
@@ -312,7 +337,7 @@ def _sparse_layers(keys: Keys, layers: int) -> list[bool]:
     first = keys.integer("first_k_dense_replace") or 0
     every = keys.integer("moe_layer_freq") or 1
     step = keys.integer("decoder_sparse_step") or 1
-    dense = set(keys.sequence("mlp_only_layers") or ())
+    dense = keys.sequence("mlp_only_layers") or ()
     return [
         layer >= first and layer % every == 0 and (layer + 1) % step == 0 and layer not in dense
         for layer in range(layers)
@@ -366,7 +391,7 @@ def _shared_width(keys: Keys, expert_width: int) -> int:
 
 def _gated(keys: Keys) -> bool:
     """Whether a feed-forward block has a third matrix, its gate."""
-    activation = keys.value("hidden_act")
+    activation = str(keys.value("hidden_act"))
     ungated = keys.family in _UNGATED or activation in _UNGATED_ACTIVATIONS
     return keys.flag("gated_mlp", default=not ungated)
 

@@ -31,7 +31,8 @@ _QUALIFIERS = frozenset(
     {
         *("instruct", "chat", "it", "base", "thinking", "hf", "text", "preview", "pre", "training"),
         *("fp32", "bf16", "fp16", "fp8", "fp4", "nvfp4", "mxfp4", "int8", "int4", "awq", "gptq"),
-        *("w4a16", "w8a8", "dynamic", "static", "block", "gguf", "ph1", "ph2", "pretraining"),
+        *("w4a16", "w8a8", "4bit", "8bit", "bnb", "dynamic", "static", "block", "quantized"),
+        *("kv", "gguf", "qat", "ph1", "ph2", "pretraining", "terminus"),
     }
 )
 _RELEASE = re.compile(r"\d{4}")
@@ -115,15 +116,11 @@ def find_model(name_or_path: str | Path) -> Architecture:
 def find_card(name: str) -> Card:
     """The bundled model of that name, as for `find_model`; NotFound names the nearest."""
     words = _WORDS.findall(name.lower().rpartition("/")[2])
+    bare = [word for word in words if word not in _QUALIFIERS and not _RELEASE.fullmatch(word)]
     keys = _keys()
-    for given in (words, words[1:] if words[:1] == ["nvidia"] else []):
-        left = list(given)
-        while left:
-            if (key := "".join(left)) in keys:
-                return cards()[keys[key]]
-            if left[-1] not in _QUALIFIERS and not _RELEASE.fullmatch(left[-1]):
-                break
-            left.pop()
+    for given in (words, bare, bare[1:] if bare[:1] == ["nvidia"] else []):
+        if (key := "".join(given)) in keys:
+            return cards()[keys[key]]
     raise NotFound(_no_such(name, "".join(words)))
 
 
