@@ -41,8 +41,6 @@ class Chip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     title: str
     vendor: str
-    launch: Figure | None
-    """The year of general availability; None where nothing was found."""
     tflops: dict[Precision, Figure]
     """Dense peak, 10^12 operations a second, by format (integer formats: TOPS)."""
     memory_gib: Figure
@@ -50,7 +48,9 @@ class Chip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """10^12 bytes a second."""
     links: tuple[LinkLevel, ...]
     """Innermost first, the scale-out network last."""
-    power_w: Figure | None
+    launch: Figure | None = None
+    """The year of general availability; None where nothing was found."""
+    power_w: Figure | None = None
     """Peak sustained (TDP); None where none is published."""
     ranks: int = 1
     """Ranks one chip is seen as (2 NeuronCores on Trainium1, 4 logical ones on Trainium2)."""
@@ -108,6 +108,10 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Power of everything but the chips, as a fraction of the chips' own."""
     power_kw: Figure | None = None
     """Of the whole server, where it is published."""
+    capex_usd: Figure | None = None
+    """Of the whole server with its share of the network; None: the chips' own and an overhead."""
     links: tuple[LinkLevel, ...] = ()
-    """Where they differ from the chip's own (an UltraServer adds levels)."""
+    """Innermost first. A file may leave them out where they are the chip's own; the catalogue then
+    fills them in, with this server's network."""
+    notes: str = ""
     aliases: tuple[str, ...] = ()
