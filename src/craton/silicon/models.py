@@ -8,7 +8,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,7 @@ _QUALIFIERS = frozenset(
         *("instruct", "chat", "it", "base", "thinking", "hf", "text", "preview", "pre", "training"),
         *("fp32", "bf16", "fp16", "fp8", "fp4", "nvfp4", "mxfp4", "int8", "int4", "awq", "gptq"),
         *("w4a16", "w8a8", "4bit", "8bit", "bnb", "dynamic", "static", "block", "quantized"),
+        *("pertensor", "perchannel", "autoround"),
         *("kv", "gguf", "qat", "ph1", "ph2", "pretraining", "terminus"),
     }
 )
@@ -84,10 +85,16 @@ def _keys() -> Mapping[str, str]:
     found: dict[str, str] = {}
     for card in cards().values():
         for name in (card.name, *card.aliases):
-            key = "".join(_WORDS.findall(name.lower()))
-            assert found.get(key, card.name) == card.name, f"two cards are called {name!r}"
-            found[key] = card.name
+            words = _WORDS.findall(name.lower())
+            for key in ("".join(words), "".join(_bare(words))):
+                assert found.get(key, card.name) == card.name, f"two cards are called {name!r}"
+                found[key] = card.name
     return found
+
+
+def _bare(words: Sequence[str]) -> list[str]:
+    """The words of a name without its qualifiers and release."""
+    return [word for word in words if word not in _QUALIFIERS and not _RELEASE.fullmatch(word)]
 
 
 def find_model(name_or_path: str | Path) -> Architecture:
@@ -116,8 +123,7 @@ def find_model(name_or_path: str | Path) -> Architecture:
 def find_card(name: str) -> Card:
     """The bundled model of that name, as for `find_model`; NotFound names the nearest."""
     words = _WORDS.findall(name.lower().rpartition("/")[2])
-    bare = [word for word in words if word not in _QUALIFIERS and not _RELEASE.fullmatch(word)]
-    keys = _keys()
+    bare, keys = _bare(words), _keys()
     for given in (words, bare, bare[1:] if bare[:1] == ["nvidia"] else []):
         if (key := "".join(given)) in keys:
             return cards()[keys[key]]
