@@ -1,0 +1,281 @@
+"""The front of cost against interactivity, a line for each chip."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from craton.silicon.quote import Point, Quote, ServingJob, ServingPlan
+from craton.silicon.report_charts import (
+    DASHES,
+    SERIES,
+    SHAPES,
+    WIDTH,
+    Axis,
+    drawing,
+    grid,
+    linear,
+    logarithmic,
+    marker,
+    spread,
+)
+from craton.silicon.report_markup import NOTHING, Markup, join, table, tag
+from craton.silicon.report_text import UNKNOWN, number, split_of
+
+_HEIGHT = 430.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76.0, WIDTH - 120.0, 34.0, _HEIGHT - 52.0
+_NAME_GAP = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One chip's points, from the least interactive, and how they are drawn."""
+
+    chip: str
+    number: int
+    points: tuple[Point, ...]
+
+    @property
+    def colour(self) -> str:
+        """A colour of the style sheet."""
+        return f"var(--s{self.number % SERIES})"
+
+    @property
+    def shape(self) -> str:
+        """Of its marks; with the dash it tells chips apart that share a colour."""
+        return SHAPES[self.number % len(SHAPES)]
+
+    @property
+    def dash(self) -> str | None:
+        """Of its line."""
+        return DASHES[self.number % len(DASHES)]
+
+
+def lines(quote: Quote) -> list[Line]:
+    """The chips of the front: those with a plan first, in the plans' order."""
+    ranked = dict.fromkeys([plan.chip for plan in quote.plans] + [p.chip for p in quote.front])
+    found: list[Line] = []
+    for chip in ranked:
+        points = sorted(
+            (p for p in quote.front if p.chip == chip and _is_drawable(p)),
+            key=lambda point: point.tokens_s_user,
+        )
+        if points:
+            found.append(Line(chip, len(found), tuple(points)))
+    return found
+
+
+def front(quote: Quote) -> Markup:
+    """Both views of the front (cost, throughput of a chip), and the figures behind them."""
+    drawn = lines(quote)
+    if not drawn or not isinstance(quote.job, ServingJob):
+        return NOTHING
+    views: list[Markup] = []
+    if any(_cost(point) for line in drawn for point in line.points):
+        views.append(_cost_view(quote, drawn))
+    views.append(_throughput_view(quote, drawn))
+    return tag(
+        "section",
+        tag("h2", "Cost against interactivity"),
+        tag(
+            "p",
+            "Each mark is the best a chip does at that speed for one user: towards the right, "
+            "people wait less; lower costs less. The further a line reaches to the lower right, "
+            "the better the chip for this model and load. These are estimates at full load, "
+            "without their intervals; the plans below have theirs.",
+        ),
+        _switches(drawn),
+        *views,
+        _figures(drawn),
+        id="front",
+    )
+
+
+def _is_drawable(point: Point) -> bool:
+    return 0 < point.tokens_s_user < inf and 0 <= point.tokens_s_chip < inf
+
+
+def _cost(point: Point) -> float | None:
+    """The cost; None where it isn't known, or has no place on a logarithmic axis."""
+    usd = point.usd_million_tokens
+    return usd if usd is not None and 0 < usd < inf else None
+
+
+def _chosen(quote: Quote) -> tuple[float, float] | None:
+    """Where the best plan stands."""
+    best = quote.plans[0] if quote.plans else None
+    if not isinstance(best, ServingPlan) or best.usd_million_tokens is None:
+        return None
+    speed, usd = best.itl_ms.value, best.usd_million_tokens.value
+    return (1000 / speed, usd) if 0 < speed < inf and 0 < usd < inf else None
+
+
+def _cost_view(quote: Quote, drawn: Sequence[Line]) -> Markup:
+    placed = {
+        line.chip: [(p, cost) for p in line.points if (cost := _cost(p)) is not None]
+        for line in drawn
+    }
+    costs = [cost for points in placed.values() for _, cost in points]
+    chosen = _chosen(quote)
+    if chosen is not None:
+        costs = [*costs, chosen[1]]
+    unpriced = [line.chip for line in drawn if not placed[line.chip]]
+    note = f"No price is known for {', '.join(unpriced)}: not drawn here." if unpriced else ""
+    return _view(
+        quote,
+        [(line, [(p.tokens_s_user, cost, p) for p, cost in placed[line.chip]]) for line in drawn],
+        y=logarithmic(costs, _BOTTOM, _TOP),
+        y_title="$ per million output tokens",
+        title="Cost against interactivity, by chip",
+        chosen=chosen,
+        note=note,
+    )
+
+
+def _throughput_view(quote: Quote, drawn: Sequence[Line]) -> Markup:
+    rates = [point.tokens_s_chip for line in drawn for point in line.points]
+    return _view(
+        quote,
+        [(line, [(p.tokens_s_user, p.tokens_s_chip, p) for p in line.points]) for line in drawn],
+        y=linear(rates, _BOTTOM, _TOP),
+        y_title="Output tokens a second from one chip",
+        title="Throughput of a chip against interactivity",
+        chosen=None,
+        note="",
+    )
+
+
+def _view(
+    quote: Quote,
+    placed: Sequence[tuple[Line, Sequence[tuple[float, float, Point]]]],
+    *,
+    y: Axis,
+    y_title: str,
+    title: str,
+    chosen: tuple[float, float] | None,
+    note: str,
+) -> Markup:
+    speeds = [at for _, points in placed for at, _, _ in points]
+    x = linear([*speeds, chosen[0]] if chosen else speeds, _LEFT, _RIGHT)
+    shown = [(line, points) for line, points in placed if points]
+    ends = [y.at(points[-1][1]) for _, points in shown]
+    names = spread(ends, _NAME_GAP, _TOP + 4, _BOTTOM)
+    parts = [
+        grid(x, y, x_title="Output tokens a second for one user", y_title=y_title),
+        _limit(quote.job, x, y),
+    ]
+    for (line, points), name_at in zip(shown, names, strict=True):
+        parts.append(_drawn(line, points, x, y, name_at=name_at, y_title=y_title))
+    if chosen:
+        tip = f"The best plan: {number(chosen[0])} tokens/s a user, ${number(chosen[1])}"
+        parts.append(_ring(x.at(chosen[0]), y.at(chosen[1]), tip))
+    description = f"{len(shown)} chips: {', '.join(line.chip for line, _ in shown)}. " + note
+    return tag(
+        "figure",
+        drawing(*parts, height=_HEIGHT, title=title, description=description),
+        tag("figcaption", f"{title}. {note}"),
+    )
+
+
+def _drawn(
+    line: Line,
+    points: Sequence[tuple[float, float, Point]],
+    x: Axis,
+    y: Axis,
+    *,
+    name_at: float,
+    y_title: str,
+) -> Markup:
+    places = [(x.at(across), y.at(up)) for across, up, _ in points]
+    path = " ".join(f"{at:.1f},{up:.1f}" for at, up in places)
+    end = places[-1]
+    marks = (
+        marker(
+            line.shape,
+            *place,
+            class_="mark",
+            fill=line.colour,
+            data_tip=f"{line.chip} {split_of(p.layout)}, batch {number(p.batch)}: "
+            f"{number(across)} tokens/s a user; {y_title}: {number(up)}",
+        )
+        for place, (across, up, p) in zip(places, points, strict=True)
+    )
+    return tag(
+        "g",
+        tag("polyline", points=path, class_="line", stroke=line.colour, stroke_dasharray=line.dash),
+        *marks,
+        tag(
+            "polyline",
+            points=f"{end[0] + 6:.1f},{end[1]:.1f} {_RIGHT + 2:.1f},{name_at:.1f}"
+            f" {_RIGHT + 8:.1f},{name_at:.1f}",
+            class_="leader",
+        ),
+        marker(line.shape, _RIGHT + 16, name_at, size=4, fill=line.colour),
+        tag("text", line.chip, x=_RIGHT + 24, y=name_at + 4, class_="name"),
+        data_chip=line.chip,
+    )
+
+
+def _limit(job: object, x: Axis, y: Axis) -> Markup:
+    """The slowest speed the job allows."""
+    if not isinstance(job, ServingJob) or not job.itl_limit_ms:
+        return NOTHING
+    at = 1000 / job.itl_limit_ms
+    if not x.low <= at <= x.high:
+        return NOTHING
+    return join(
+        tag(
+            "rect",
+            x=x.start,
+            y=y.end,
+            width=max(x.at(at) - x.start, 0.0),
+            height=y.start - y.end,
+            class_="outside",
+        ),
+        tag("line", x1=x.at(at), x2=x.at(at), y1=y.end, y2=y.start, class_="limit"),
+        tag(
+            "text",
+            f"ITL limit {number(job.itl_limit_ms)} ms",
+            x=x.at(at) + 5,
+            y=y.end + 11,
+            class_="limit-name",
+        ),
+    )
+
+
+def _ring(x: float, y: float, tip: str) -> Markup:
+    return join(
+        tag("circle", tag("title", tip), cx=x, cy=y, r=9, class_="chosen", data_tip=tip),
+        tag("text", "best plan", x=x, y=y - 14, class_="limit-name", text_anchor="middle"),
+    )
+
+
+def _switches(drawn: Iterable[Line]) -> Markup:
+    """One button a chip; without scripts they are not shown."""
+    buttons = (
+        tag("button", line.chip, type="button", data_switch=line.chip, aria_pressed="true")
+        for line in drawn
+    )
+    return tag(
+        "div", *buttons, class_="switches", role="group", aria_label="Chips shown", hidden=""
+    )
+
+
+def _figures(drawn: Iterable[Line]) -> Markup:
+    rows: list[tuple[str, ...]] = [
+        (
+            point.chip,
+            split_of(point.layout),
+            number(point.batch),
+            number(point.tokens_s_user),
+            number(point.tokens_s_chip),
+            UNKNOWN if point.usd_million_tokens is None else number(point.usd_million_tokens),
+        )
+        for line in drawn
+        for point in line.points
+    ]
+    heads = ("Chip", "Split", "Batch", "Tokens/s a user", "Tokens/s a chip", "$/M tokens")
+    return tag(
+        "details",
+        tag("summary", "The figures of these charts"),
+        table(heads, rows, caption="Fronts, by chip", numeric=frozenset({2, 3, 4, 5})),
+    )
