@@ -5,7 +5,7 @@ What the conversation model doesn't know rides in `extra`: of the answer's start
 those of the usage.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -43,7 +43,7 @@ from craton.messages.events import Answer, MessageStart, MessageStop, Metadata, 
 from craton.messages.usage import Usage
 
 _ANSWERS: BodyReader[AnswerBody] = BodyReader(AnswerBody)
-_encode = msgspec.json.encode
+_encode = msgspec.json.Encoder().encode
 
 FINISH_REASONS = {
     StopReason.END_TURN: "stop",
@@ -74,7 +74,9 @@ def answer_id(stamp: Stamp) -> str:
 
 def finish_reason(stop: MessageStop) -> str:
     """Why it stopped, in the wire's words; one that this model doesn't know goes on as it came."""
-    return own(stop.extra).get("finish_reason") or FINISH_REASONS[stop.stop_reason]
+    if stop.extra is not None and (came := own(stop.extra).get("finish_reason")):
+        return came
+    return FINISH_REASONS[stop.stop_reason]
 
 
 def read_stop(choice: AnswerChoice | ChunkChoice) -> MessageStop:
@@ -109,7 +111,7 @@ def read_stop(choice: AnswerChoice | ChunkChoice) -> MessageStop:
 
 def read_start(body: AnswerBody | Chunk, message: Json) -> MessageStart:
     """How an answer begins, with what its body says beside it."""
-    rides: Json = dict(members(body) or {})
+    rides: Json = {} if body.rest is UNSET else dict(members(body) or {})
     if body.system_fingerprint is not None:
         rides["system_fingerprint"] = body.system_fingerprint
     if body.prompt_token_ids is not None:
@@ -137,12 +139,14 @@ def read_metadata(usage: UsageBody | None, service_tier: str | None) -> Metadata
             "stream_options.include_usage asks for it."
         )
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    rides: Json = dict(members(usage) or {})
+    rides: Json = {} if usage.rest is UNSET else dict(members(usage) or {})
     read = written = reasoning = 0
     if prompt is not None:
         # An upstream that counts more cached tokens than it had would make a count negative.
-        read = min(prompt.cached_tokens or 0, usage.prompt_tokens)
-        written = min(prompt.cache_write_tokens or 0, usage.prompt_tokens - read)
+        if prompt.cached_tokens:
+            read = min(prompt.cached_tokens, usage.prompt_tokens)
+        if prompt.cache_write_tokens:
+            written = min(prompt.cache_write_tokens, usage.prompt_tokens - read)
         if prompt.rest is not UNSET or prompt.audio_tokens:
             _ride(rides, "prompt_tokens_details", prompt, ("cached_tokens", "cache_write_tokens"))
     if completion is not None:
@@ -163,7 +167,7 @@ def read_metadata(usage: UsageBody | None, service_tier: str | None) -> Metadata
             reasoning_tokens=reasoning,
         ),
         service_tier=service_tier,
-        extra=extra_of(rides or None),
+        extra=extra_of(rides) if rides else None,
     )
 
 
@@ -180,19 +184,19 @@ def _ride(rides: Json, name: str, details: Wire, known: tuple[str, ...]) -> None
 def write_usage(metadata: Metadata) -> Json:
     """What an answer used, in the wire's counts: the prompt's include what a cache served."""
     usage = metadata.usage
-    rides = own(metadata.extra)
     prompt: Json = {"cached_tokens": usage.cache_read_tokens}
     if usage.cache_write_tokens:
         prompt["cache_write_tokens"] = usage.cache_write_tokens
     completion: Json = {"reasoning_tokens": usage.reasoning_tokens}
     body: Json = {
-        "prompt_tokens": usage.prompt_tokens,
+        "prompt_tokens": (prompt_tokens := usage.prompt_tokens),
         "completion_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
+        "total_tokens": prompt_tokens + usage.output_tokens,
         "prompt_tokens_details": prompt,
         "completion_tokens_details": completion,
     }
-    if rides:
+    if metadata.extra is not None:
+        rides = own(metadata.extra)
         prompt |= rides.get("prompt_tokens_details", {})
         completion |= rides.get("completion_tokens_details", {})
         body = {**rides, **body}
@@ -220,9 +224,10 @@ def write_answer(answer: Answer, stamp: Stamp) -> bytes:
         body["service_tier"] = answer.metadata.service_tier
     if answer.stop.extra is not None:
         _add(choice, own(answer.stop.extra))
-    if answer.start.extra is not None:
-        _add(message, answer.start.extra.get(MESSAGE, {}))
-        _add(body, own(answer.start.extra))
+    if (extra := answer.start.extra) is not None:
+        if MESSAGE in extra:
+            _add(message, extra[MESSAGE])
+        _add(body, own(extra))
     return _encode(body)
 
 
@@ -232,9 +237,12 @@ def _add(document: Json, rides: Json) -> None:
             document[name] = value
 
 
-def _write_message(content: Iterable[Block]) -> tuple[Json, Json | None]:
-    text: str | None = None
+def _write_message(content: Sequence[Block]) -> tuple[Json, Json | None]:
     message: Json = {"role": "assistant", "content": None, "refusal": None}
+    if len(content) == 1 and type(block := content[0]) is Text and not block.logprobs:
+        message["content"] = block.text  # what nearly every answer is
+        return message, None
+    text: str | None = None
     calls: list[Json] = []
     logprobs: Json | None = None
     for block in content:
@@ -303,9 +311,15 @@ def _read_content(choice: AnswerChoice, rides: Json) -> list[Block]:
     if message.refusal is not None:
         came = logprobs.refusal if logprobs is not None else None
         content.append(Refusal(text=message.refusal, logprobs=came or None))
-    for call in message.tool_calls or ():
-        content.append(read_tool_call(call))
-    _read_rides(message, rides)
+    if message.tool_calls:
+        content += [read_tool_call(call) for call in message.tool_calls]
+    if (
+        message.annotations
+        or message.audio is not None
+        or message.function_call is not None
+        or message.rest is not UNSET
+    ):
+        _read_rides(message, rides)
     return content
 
 

@@ -244,6 +244,8 @@ def write_tool_call(block: ToolUse) -> Json:
 
 def write_system(blocks: list[SystemBlock]) -> list[Json]:
     """The messages of the request's instructions."""
+    if len(blocks) == 1 and type(block := blocks[0]) is Text and block.extra is None:
+        return [{"role": "system", "content": block.text}]  # what nearly all of them are
     out: list[Json] = []
     parts: list[Json] = []
     about: Json = {}

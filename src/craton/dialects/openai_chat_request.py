@@ -64,67 +64,56 @@ _RIDING = tuple(
 )
 _encode = msgspec.json.encode
 
+# In Python 3.11 looking a member of an enumeration up costs as much as making a small struct.
+_USER, _ASSISTANT, _SYSTEM = Role.USER, Role.ASSISTANT, Role.SYSTEM
+
 
 def read_request(body: bytes) -> Request:
     """Read a request body; BadRequest or Unsupported names the member that is wrong."""
     wire = _REQUESTS.read(body)
     system: list[SystemBlock] = []
     messages: list[Message] = []
-    carries_json = bool(wire.tools) or wire.response_format is not None
+    carries_json = False
     for index, message in enumerate(wire.messages):
-        plain_text = _plain_text(message)
-        if plain_text is None:
-            if isinstance(message, SystemMessage | DeveloperMessage) and not messages:
-                system += read_system(message, is_first=not system)
-                continue
+        text = _plain_text(message)
+        if text is not None:
+            kind = type(message)
+            if kind is UserMessage:
+                messages.append(Message(role=_USER, content=[Text(text=text)]))
+            elif kind is AssistantMessage:
+                messages.append(Message(role=_ASSISTANT, content=[Text(text=text)]))
+            elif messages:
+                messages.append(Message(role=_SYSTEM, content=[Text(text=text)]))
+            else:
+                system.append(Text(text=text, extra={MESSAGE: {}} if system else None))
+        elif isinstance(message, SystemMessage | DeveloperMessage) and not messages:
+            system += read_system(message, is_first=not system)
+        else:
             if isinstance(message, AssistantMessage) and message.tool_calls:
                 carries_json = True
             messages.append(read_message(message, f"messages[{index}]"))
-        elif type(message) is UserMessage:
-            messages.append(Message(role=Role.USER, content=[plain_text]))
-        elif type(message) is AssistantMessage:
-            messages.append(Message(role=Role.ASSISTANT, content=[plain_text]))
-        elif messages:
-            messages.append(Message(role=Role.SYSTEM, content=[plain_text]))
-        elif system:
-            system.append(msgspec.structs.replace(plain_text, extra={MESSAGE: {}}))
-        else:
-            system.append(plain_text)
-    rides = _read_riding(wire)
     form: Json = {}
+    settings = _read_settings(wire, form)
+    if wire.tools or wire.response_format is not None:
+        carries_json = True
+    is_full = type(wire) is FullChatRequest
+    rides = _read_riding(wire) if is_full else None
+    # What the caller left out is left to the struct: to say it would cost a microsecond.
     request = Request(
         model=wire.model,
         messages=messages,
         system=system,
-        stream=wire.stream or False,
         stream_usage=_read_stream_usage(wire, form),
-        max_tokens=_read_max_tokens(wire, form),
-        temperature=wire.temperature,
-        top_p=wire.top_p,
-        top_k=None if wire.top_k is None else _read_top_k(wire.top_k, form),
-        seed=wire.seed,
-        frequency_penalty=wire.frequency_penalty,
-        presence_penalty=wire.presence_penalty,
-        stop_sequences=[] if wire.stop is None else _read_stop(wire.stop, form),
-        tools=_read_tools(wire) if wire.tools else [],
-        tool_choice=None if wire.tool_choice is None else _read_tool_choice(wire),
-        parallel_tool_use=wire.parallel_tool_calls,
-        output_format=_read_format(wire, form),
-        thinking=None if wire.reasoning_effort is None else Thinking(effort=wire.reasoning_effort),
-        choices=wire.n,
-        logprobs=_read_logprobs(wire),
-        metadata=wire.metadata or {},
-        service_tier=wire.service_tier,
-        user=wire.user,
-        extra=extra_of(rides, form),
+        extra=extra_of(rides, form) if rides or form else None,
+        **settings,
     )
-    if carries_json or type(wire) is FullChatRequest:
+    if carries_json or is_full:
         check_nesting(body)
         check_portable(request)
     return request
 
 
-def _plain_text(message: ChatMessage) -> Text | None:
+def _plain_text(message: ChatMessage) -> str | None:
     """The text of a message that is nothing but text, as nearly every one is.
 
     The general way gives the same for these, at three times the cost.
@@ -133,7 +122,7 @@ def _plain_text(message: ChatMessage) -> Text | None:
     if type(content) is not str or message.rest is not UNSET:
         return None
     if type(message) is UserMessage or type(message) is SystemMessage:
-        return Text(text=content) if message.name is None else None
+        return content if message.name is None else None
     if (
         type(message) is AssistantMessage
         and message.tool_calls is None
@@ -144,14 +133,56 @@ def _plain_text(message: ChatMessage) -> Text | None:
         and message.audio is None
         and message.function_call is None
     ):
-        return Text(text=content)
+        return content
     return None
+
+
+def _read_settings(wire: ChatRequest, form: Json) -> Json:
+    """The members of `Request` beside the conversation itself that the caller set."""
+    found: Json = {}
+    if wire.stream:
+        found["stream"] = True
+    if wire.max_tokens is not None or wire.max_completion_tokens is not None:
+        found["max_tokens"] = _read_max_tokens(wire, form)
+    if wire.temperature is not None:
+        found["temperature"] = wire.temperature
+    if wire.top_p is not None:
+        found["top_p"] = wire.top_p
+    if wire.top_k is not None:
+        found["top_k"] = _read_top_k(wire.top_k, form)
+    if wire.seed is not None:
+        found["seed"] = wire.seed
+    if wire.frequency_penalty is not None:
+        found["frequency_penalty"] = wire.frequency_penalty
+    if wire.presence_penalty is not None:
+        found["presence_penalty"] = wire.presence_penalty
+    if wire.stop is not None:
+        found["stop_sequences"] = _read_stop(wire.stop, form)
+    if wire.tools:
+        found["tools"] = _read_tools(wire)
+    if wire.tool_choice is not None:
+        found["tool_choice"] = _read_tool_choice(wire)
+    if wire.parallel_tool_calls is not None:
+        found["parallel_tool_use"] = wire.parallel_tool_calls
+    if wire.response_format is not None:
+        found["output_format"] = _read_format(wire, form)
+    if wire.reasoning_effort is not None:
+        found["thinking"] = Thinking(effort=wire.reasoning_effort)
+    if wire.n is not None:
+        found["choices"] = wire.n
+    if wire.logprobs is not None or wire.top_logprobs is not None:
+        found["logprobs"] = _read_logprobs(wire)
+    if wire.metadata:
+        found["metadata"] = wire.metadata
+    if wire.service_tier is not None:
+        found["service_tier"] = wire.service_tier
+    if wire.user is not None:
+        found["user"] = wire.user
+    return found
 
 
 def _read_riding(wire: ChatRequest) -> Json | None:
     """The members that the conversation model has no place for."""
-    if not isinstance(wire, FullChatRequest):
-        return None
     for name, instead in (("functions", "tools"), ("function_call", "tool_choice")):
         if getattr(wire, name) is not None:
             raise Unsupported(f"`{name}`: is deprecated and not served. Send `{instead}` instead.")
@@ -301,7 +332,8 @@ def write_request(request: Request) -> bytes:
         name = "max_completion_tokens" if "max_completion_tokens" in came else "max_tokens"
         body[name] = request.max_tokens
     _write_sampling(request, body, came)
-    _write_tools(request, body)
+    if request.tools or request.tool_choice is not None or request.parallel_tool_use is not None:
+        _write_tools(request, body)
     if request.output_format is not None:
         body["response_format"] = _write_format(request.output_format)
     if request.thinking is not None:
@@ -314,9 +346,10 @@ def write_request(request: Request) -> bytes:
         body["logprobs"] = True
         if request.logprobs:
             body["top_logprobs"] = request.logprobs
-    for name, value in came.items():
-        if name not in _FORMS:
-            body.setdefault(name, value)
+    if came:
+        for name, value in came.items():
+            if name not in _FORMS:
+                body.setdefault(name, value)
     additional: Any = request.additional_fields
     if isinstance(additional, dict):
         # Members for the model itself, as Converse takes them: here they stand at the top.
