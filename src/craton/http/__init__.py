@@ -4,7 +4,7 @@ The server hands whole requests to one `Handler` and gives it an `HttpResponder`
 socket underneath is a protocol class, so another HTTP version can drive the same handler.
 """
 
-from craton.http.client import HttpClient, HttpResponse
+from craton.http.client import HttpClient, HttpResponse, Target
 from craton.http.client_pool import Origin
 from craton.http.counters import ClientCounters, ServerCounters
 from craton.http.failures import (
@@ -47,6 +47,7 @@ __all__ = [
     "ResponseTooLarge",
     "ServerCounters",
     "ServerLimits",
+    "Target",
     "Timeouts",
     "plain_internal_error",
     "plain_refusal",

@@ -7,7 +7,7 @@ sweep finds what takes too long.
 import asyncio
 import ssl
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
 
 from craton.http.client_connection import HttpResponse, Unanswered
 from craton.http.client_pool import Connect, Origin, OriginPool, connect_over_tcp
@@ -18,6 +18,19 @@ from craton.http.response_head import header_lines
 from craton.kernel.clock import Clock, SystemClock
 
 TIMEOUTS = Timeouts()
+_NEVER = Replay.NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What requests that differ only in their bodies share, worked out once."""
+
+    pool: OriginPool
+    head: bytes
+    """Request line and headers, but for Content-Length."""
+    is_head: bool
+    is_bodiless: bool
+    """An empty body isn't spoken of: GET and HEAD."""
 
 
 class HttpClient:
@@ -56,23 +69,48 @@ class HttpClient:
         timeouts: Timeouts = TIMEOUTS,
         replay: Replay = Replay.NEVER,
     ) -> HttpResponse:
-        """Send a request and wait for the headers of its answer.
+        """Send one request and wait for the headers of its answer: `target`, then `send`."""
+        target = self.target(method, origin, path, headers)
+        return await self.send(target, body, timeouts=timeouts, replay=replay)
 
-        `path` includes the query and is sent as it is. Host and Content-Length are added. Raises
-        what `failures` lists; any status that the server gives is an answer, not an error.
+    def target(self, method: str, origin: Origin, path: str, headers: HeaderPairs = ()) -> Target:
+        """Where requests go that share all but their bodies.
+
+        `path` includes the query and is sent as it is. Host and Content-Length are added.
         """
         assert not self._is_closed, "the client is closed"
         pool = self._pools.get(origin) or self._open_pool(origin)
-        data = _request_bytes(method, path, pool.host_line, headers, body)
+        head = _head(method, path, pool.host_line, headers)
+        return Target(pool, head, method == "HEAD", method in {"GET", "HEAD"})
+
+    async def send(
+        self,
+        target: Target,
+        body: bytes,
+        *,
+        timeouts: Timeouts = TIMEOUTS,
+        replay: Replay = Replay.NEVER,
+    ) -> HttpResponse:
+        """Send a request and wait for the headers of its answer.
+
+        Raises what `failures` lists; any status that the server gives is an answer, not an error.
+        """
+        assert not self._is_closed, "the client is closed"
+        pool = target.pool
+        data = _request_bytes(target, body)
         self.counters.requests += 1
-        deadline_ns = self._clock.monotonic_ns() + int(timeouts.total_s * 1e9)
-        may_replay = replay is Replay.UNANSWERED
+        now_ns = self._clock.monotonic_ns()
+        deadline_ns = now_ns + int(timeouts.total_s * 1e9)
+        may_replay = replay is not _NEVER
         while True:
-            connection = await pool.take(timeouts)
+            connection = pool.take_idle(now_ns) or await pool.take(timeouts)
             may_replay = may_replay and connection.is_used
             response = HttpResponse(connection, timeouts, deadline_ns)
             try:
-                await connection.exchange(response, data, is_head=method == "HEAD")
+                await connection.exchange(response, data, is_head=target.is_head)
+            except asyncio.CancelledError:
+                response.close()
+                raise
             except Unanswered:
                 if not may_replay:
                     raise
@@ -123,21 +161,14 @@ class HttpClient:
         self._timer = loop.call_later(self.limits.sweep_interval_s, self._tick, loop)
 
 
-def _request_bytes(
-    method: str, path: str, host_line: bytes, headers: HeaderPairs, body: bytes
-) -> bytes:
-    head = _head(method, path, host_line, tuple(headers))
-    length = (
-        b"" if not body and method in {"GET", "HEAD"} else b"content-length: %d\r\n" % len(body)
-    )
-    return b"".join((head, length, b"\r\n", body))
+def _request_bytes(target: Target, body: bytes) -> bytes:
+    if not body and target.is_bodiless:
+        return target.head + b"\r\n"
+    return b"%bcontent-length: %d\r\n\r\n%b" % (target.head, len(body), body)
 
 
-@lru_cache(maxsize=256)
-def _head(
-    method: str, path: str, host_line: bytes, headers: tuple[tuple[bytes, bytes], ...]
-) -> bytes:
-    """Request line and headers; an engine sends the same ones each time."""
+def _head(method: str, path: str, host_line: bytes, headers: HeaderPairs) -> bytes:
+    """Request line and headers."""
     if not path.startswith("/") or " " in path or not (path.isascii() and path.isprintable()):
         raise ValueError(f"{path!r} is no path: it is relative, or has a blank or a line break")
     first = f"{method} {path} HTTP/1.1\r\n".encode("ascii")

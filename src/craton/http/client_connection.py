@@ -3,7 +3,6 @@
 import asyncio
 import select
 import socket
-from collections import deque
 from typing import Protocol, Self, cast
 
 from craton.http.counters import ClientCounters
@@ -36,11 +35,11 @@ class HttpResponse:
         "_buffered_bytes",
         "_connection",
         "_error",
-        "_is_whole",
         "_pieces",
         "_waiter",
         "deadline_ns",
         "headers",
+        "is_whole",
         "status",
         "timeouts",
     )
@@ -49,9 +48,10 @@ class HttpResponse:
         self, connection: "ClientConnection", timeouts: Timeouts, deadline_ns: int
     ) -> None:
         self._connection: ClientConnection | None = connection
-        self._pieces: deque[bytes] = deque()
+        self._pieces: list[bytes] = []
         self._buffered_bytes = 0
-        self._is_whole = False
+        self.is_whole = False
+        """Whether nothing is to come any more; it may not have been read yet."""
         self._error: CratonError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.timeouts = timeouts
@@ -61,10 +61,9 @@ class HttpResponse:
 
     async def read(self, limit: int) -> bytes:
         """The whole body, or ResponseTooLarge over `limit` bytes; the connection closes then."""
-        if self._is_whole and self._buffered_bytes <= limit:  # a short answer has come at once
-            whole, self._buffered_bytes = b"".join(self._pieces), 0
-            self._pieces.clear()
-            return whole
+        if self.is_whole and self._buffered_bytes <= limit:  # a short answer has come at once
+            whole, self._pieces, self._buffered_bytes = self._pieces, [], 0
+            return whole[0] if len(whole) == 1 else b"".join(whole)
         pieces: list[bytes] = []
         size = 0
         async for piece in self:
@@ -82,7 +81,7 @@ class HttpResponse:
         while not self._pieces:
             if self._error is not None:
                 raise self._error
-            if self._is_whole:
+            if self.is_whole:
                 raise StopAsyncIteration
             assert self._waiter is None, "an answer is read by one reader at a time"
             self._waiter = asyncio.get_running_loop().create_future()
@@ -110,15 +109,17 @@ class HttpResponse:
     def add(self, pieces: list[bytes]) -> int:
         """More of the body; returns how many bytes now wait for the reader."""
         self._pieces += pieces
-        self._buffered_bytes += sum(map(len, pieces))
-        self._wake()
+        self._buffered_bytes += len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
+        if self._waiter is not None:
+            self._wake()
         return self._buffered_bytes
 
     def complete(self) -> None:
         """The body is whole, and the connection no longer ours."""
-        self._is_whole = True
+        self.is_whole = True
         self._connection = None
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def fail(self, error: CratonError) -> None:
         """The body will not become whole; what came before can still be read."""
@@ -184,8 +185,10 @@ class ClientConnection(asyncio.Protocol):
             return False
         return idle_ns < ASK_AFTER_NS or not self._poll.poll(0)
 
-    async def exchange(self, response: HttpResponse, data: bytes, *, is_head: bool) -> None:
-        """Send a request and wait for the headers of its answer."""
+    def exchange(
+        self, response: HttpResponse, data: bytes, *, is_head: bool
+    ) -> "asyncio.Future[None]":
+        """Send a request; the future is done when the headers of its answer are there."""
         transport = self._transport
         assert self._response is None, "a connection carries one request at a time"
         if transport is None:
@@ -196,16 +199,7 @@ class ClientConnection(asyncio.Protocol):
         self._active_ns = self._owner.clock.monotonic_ns()
         self.is_used = True
         transport.write(data)
-        try:
-            await headed
-        except asyncio.CancelledError:
-            response.close()
-            raise
-        finally:
-            # A short answer frees the connection before this task comes round again: by now it
-            # may carry another request, whose wait is not ours to clear.
-            if self._headed is headed:
-                self._headed = None
+        return headed
 
     def resume(self) -> None:
         """The reader took what waited for it."""
@@ -299,8 +293,9 @@ class ClientConnection(asyncio.Protocol):
         reader = self._reader
         if reader.status and not response.status:
             response.status, response.headers = reader.status, reader.headers
-            if self._headed is not None and not self._headed.done():
-                self._headed.set_result(None)
+            headed, self._headed = self._headed, None
+            if headed is not None and not headed.done():
+                headed.set_result(None)
         if not reader.pieces:
             return 0
         pieces, reader.pieces = reader.pieces, []
@@ -321,8 +316,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _fail_response(self, response: HttpResponse, error: CratonError) -> None:
         response.fail(error)
-        if self._headed is not None and not self._headed.done():
-            self._headed.set_exception(error)
+        headed, self._headed = self._headed, None
+        if headed is not None and not headed.done():
+            headed.set_exception(error)
 
     def _pause(self) -> None:
         if not self._is_paused and self._transport is not None:

@@ -99,14 +99,21 @@ class OriginPool:
         self._is_closed = False
         self._waiters: deque[_Waiter] = deque()
 
-    async def take(self, timeouts: Timeouts) -> ClientConnection:
-        """A connection for one request: an idle one, a new one, or one that another gives back."""
-        now_ns = self.clock.monotonic_ns()
+    def take_idle(self, now_ns: int) -> ClientConnection | None:
+        """A connection for one request, if one is idle."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_fresh(now_ns):
                 return connection
             connection.close()
+        return None
+
+    async def take(self, timeouts: Timeouts) -> ClientConnection:
+        """A connection for one request: an idle one, a new one, or one that another gives back."""
+        now_ns = self.clock.monotonic_ns()
+        connection = self.take_idle(now_ns)
+        if connection is not None:
+            return connection
         if self._slots_taken < self.limits.connections_max:
             self._slots_taken += 1
         else:
@@ -150,7 +157,7 @@ class OriginPool:
 
     def release(self, connection: ClientConnection) -> None:
         """The connection is free: for whoever waits longest, or for later."""
-        waiter = self._next_waiter()
+        waiter = self._next_waiter() if self._waiters else None
         if waiter is not None:
             waiter.granted.set_result(connection)
         elif len(self._idle) < self.limits.idle_connections_max:

@@ -20,12 +20,14 @@ class Headers:
     since a signature or a credential that comes twice must not be guessed at.
     """
 
-    __slots__ = ("first", "pairs")
+    __slots__ = ("first", "is_repeating", "pairs")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self.pairs = pairs if isinstance(pairs, list) else list(pairs)
         first: dict[bytes, bytes] = dict(self.pairs)
-        if len(first) != len(self.pairs):
+        self.is_repeating = len(first) != len(self.pairs)
+        """Whether any name came more than once."""
+        if self.is_repeating:
             first = dict(reversed(self.pairs))
         self.first = first
         """Each name with its first value."""
@@ -42,7 +44,7 @@ class Headers:
 
     def is_repeated(self, name: bytes) -> bool:
         """Whether a name came more than once."""
-        return len(self.first) != len(self.pairs) and len(self.get_all(name)) > 1
+        return self.is_repeating and len(self.get_all(name)) > 1
 
     def __contains__(self, name: bytes) -> bool:
         return name in self.first
@@ -132,7 +134,7 @@ class HttpResponder(Protocol):
 
 
 Handler = Callable[[HttpRequest, HttpResponder], Awaitable[None]]
-"""Answers one request. Runs in a task of its own, one at a time on a connection."""
+"""Answers one request. Runs in its connection's task, one at a time."""
 
 Reply = tuple[int, HeaderPairs, bytes]
 """Status, headers and body of a whole answer."""

@@ -30,6 +30,10 @@ class Stage(StrEnum):
     BODY = "body"
 
 
+# In Python 3.11 looking a member up costs as much as making a small object.
+_IDLE, _HEAD, _BODY = Stage.IDLE, Stage.HEAD, Stage.BODY
+
+
 class Received:
     """A whole request, and what its connection needs to know to answer it."""
 
@@ -96,7 +100,7 @@ class RequestReader:
         self._unfinished_bytes = 0
         self._body = b""
         self._body_more: bytearray | None = None
-        self.stage = Stage.IDLE
+        self.stage = _IDLE
         self.body_bytes = 0
         """Bytes of the unfinished body."""
         self.awaits_continue = False
@@ -124,7 +128,7 @@ class RequestReader:
         except HttpParserError as error:
             self._end_with_malformed(str(error))
             return
-        if self.stage is not Stage.IDLE:
+        if self.stage is not _IDLE:
             progressed = self._head_bytes + self.body_bytes != before
             self._count_unfinished(0 if progressed else len(data))
 
@@ -143,7 +147,7 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """llhttp: the first byte of a request."""
-        self.stage = Stage.HEAD
+        self.stage = _HEAD
         self._target = b""
         self._pairs = []
         self._head = None
@@ -169,11 +173,11 @@ class RequestReader:
         method, version = parser.get_method(), parser.get_http_version()
         raw_path, _, raw_query = self._target.partition(b"?")
         headers = Headers(self._pairs)
-        name = METHODS.get(method, "") or method.decode("latin-1")
+        name = METHODS.get(method) or method.decode("latin-1")
         head = HttpRequest(name, raw_path, raw_query, headers, b"", self._peer)
         self._head = head
         self._is_http_10 = version == "1.0"
-        self.stage = Stage.BODY
+        self.stage = _BODY
         if self._is_head_too_large():
             self._refuse(self._head_too_large())
         # Trailers are read and dropped: nothing here has a use for them, and merging them into
@@ -196,7 +200,9 @@ class RequestReader:
         if raw_path[:1] != b"/" or b"#" in self._target:
             self._read_odd_target(head)
         first = headers.first
-        if version == "1.1" and (b"host" not in first or headers.is_repeated(b"host")):
+        if version == "1.1" and (
+            b"host" not in first or (headers.is_repeating and headers.is_repeated(b"host"))
+        ):
             self._refuse(BadRequest("An HTTP/1.1 request needs exactly one Host header. Send one."))
         if b"transfer-encoding" in first:
             self._check_coding(headers)
@@ -242,11 +248,11 @@ class RequestReader:
             self._refuse(self._head_too_large())  # trailers count as well
         if self.body_bytes:
             head.body = self._body if self._body_more is None else bytes(self._body_more)
+            self._forget_body()
         self.received.append(
             Received(head, is_http_10=self._is_http_10, is_last=not parser.should_keep_alive())
         )
-        self._forget_body()
-        self.stage = Stage.IDLE
+        self.stage = _IDLE
         self.awaits_continue = False
 
     def _is_head_too_large(self) -> bool:
@@ -338,9 +344,9 @@ class RequestReader:
 
     def _head_so_far(self) -> HttpRequest | None:
         """What is known of the request being read; its target is whole once a header is."""
-        if self.stage is Stage.BODY:
+        if self.stage is _BODY:
             return self._head
-        if self.stage is Stage.IDLE or not self._pairs or self._target[:1] != b"/":
+        if self.stage is _IDLE or not self._pairs or self._target[:1] != b"/":
             return None
         assert self._parser is not None
         method = self._parser.get_method().decode("latin-1")
@@ -354,7 +360,7 @@ class RequestReader:
     def _add_refusal(self, request: HttpRequest | None, error: CratonError) -> None:
         self._forget_body()
         self.awaits_continue = False
-        self.stage = Stage.IDLE
+        self.stage = _IDLE
         self.received.append(Refusal(request, error))
 
     def _forget_body(self) -> None:

@@ -13,10 +13,8 @@ COALESCE_BYTES_MAX = 64 * 1024
 class Wire(Protocol):
     """The connection, as far as an answer needs it."""
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether no answer can reach the client any more."""
-        ...
+    is_gone: bool
+    """Whether no answer can reach the client any more."""
 
     @property
     def is_closing(self) -> bool:
@@ -111,20 +109,11 @@ class Http1Responder:
         assert not self.is_started, "an answer was already begun"
         lines = header_lines(headers)
         self.is_started = self.is_finished = True
+        wire = self._wire
         length = b"" if status in BODILESS else b"content-length: %d\r\n" % len(body)
         shown = b"" if self._is_head or status in BODILESS else body
-        self._wire.send(
-            b"".join(
-                (
-                    status_line(status),
-                    self._wire.standing_headers,
-                    lines,
-                    length,
-                    self._connection_line(),
-                    shown,
-                )
-            )
-        )
+        first, last = status_line(status), self._connection_line()
+        wire.send(b"".join((first, wire.standing_headers, lines, length, last, shown)))
 
     def start(self, status: int, headers: HeaderPairs) -> None:
         """Begin an answer of unknown length: chunked, or ended by closing for HTTP/1.0."""

@@ -24,6 +24,7 @@ def header_lines(headers: HeaderPairs) -> bytes:
     """Headers as lines. Refuses a line break in a name or value: it would forge another header."""
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     # Two counts over all of them are cheaper than a look at each.
-    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers) or b"\0" in lines:
+    count = len(headers)
+    if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
         raise ValueError("a header name or value has a line break or a NUL in it")
     return lines

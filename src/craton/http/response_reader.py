@@ -25,6 +25,8 @@ class ResponseReader:
 
     __slots__ = (
         "_head_bytes",
+        "_head_bytes_max",
+        "_headers_max",
         "_is_head",
         "_is_interim",
         "_limits",
@@ -43,6 +45,8 @@ class ResponseReader:
 
     def __init__(self, limits: ClientLimits) -> None:
         self._limits = limits
+        self._head_bytes_max = limits.head_bytes_max
+        self._headers_max = limits.headers_max
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._reason = ""
         self.begin(is_head=False)
@@ -117,9 +121,9 @@ class ResponseReader:
         """llhttp: one header, or one trailer, which is dropped."""
         self._progress_count += 1
         self._head_bytes += len(name) + len(value) + 4
-        self._pairs.append((name.lower(), value.rstrip(b" \t")))
-        limits = self._limits
-        if self._head_bytes > limits.head_bytes_max or len(self._pairs) > limits.headers_max:
+        pairs = self._pairs
+        pairs.append((name.lower(), value.rstrip(b" \t")))
+        if self._head_bytes > self._head_bytes_max or len(pairs) > self._headers_max:
             self._stop(self._too_large())
 
     def on_headers_complete(self) -> None:
@@ -130,7 +134,7 @@ class ResponseReader:
         if self._is_interim:
             return
         headers = Headers(self._pairs)
-        coding = headers.get(b"transfer-encoding")
+        coding = headers.first.get(b"transfer-encoding")
         if coding is not None and coding.lower() != b"chunked":
             self._stop(f"Transfer-Encoding {coding.decode('latin-1')!r} is unknown")
         self.headers = headers

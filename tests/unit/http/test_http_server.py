@@ -7,7 +7,7 @@ import pytest
 from craton.http import HttpRequest, HttpResponder, ServerLimits, plain_internal_error
 from craton.kernel.errors import BadRequest, CratonError
 
-from .conftest import WAIT_S, RawClient, Serve, until
+from .conftest import WAIT_S, RawClient, Serve, echo, until
 
 HOST = b"Host: craton\r\n"
 GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -208,6 +208,55 @@ async def test_pipelined_requests_are_answered_in_order_one_at_a_time(serve: Ser
         await client.read_until(b"\r\n\r\n")
         assert await client.reader.readexactly(3) == b"%03d" % number
     assert most == 1
+
+
+async def test_requests_sent_ahead_leave_other_connections_their_turn(serve: Serve) -> None:
+    turns: list[bytes] = []
+
+    async def handler(request: HttpRequest, responder: HttpResponder) -> None:
+        turns.append(request.raw_path)
+        if request.raw_path == b"/first":
+            await begun.wait()
+        responder.respond(200, (), b"")
+
+    begun = asyncio.Event()
+    served = await serve(handler)
+    ahead, other = await served.connect(), await served.connect()
+    requests = post(b"/first", b"") + post(b"/ahead", b"") * 200
+    ahead.send(requests)
+    await served.received(len(requests))
+    other.send(post(b"/other", b""))
+    begun.set()
+    await until(lambda: len(turns) == 202)
+    assert turns.index(b"/other") < 201
+
+
+async def test_a_request_sent_ahead_of_a_handler_that_was_cancelled_is_answered(
+    serve: Serve,
+) -> None:
+    async def handler(request: HttpRequest, responder: HttpResponder) -> None:
+        responder.respond(200, (), request.raw_path)
+        if request.raw_path == b"/stays":
+            await asyncio.Event().wait()
+
+    served = await serve(handler)
+    client = await served.connect()
+    client.send(post(b"/stays", b"") + post(b"/next", b""))
+    await client.read_until(b"/stays")
+    (task,) = served.server.tasks
+    task.cancel()
+    await client.read_until(b"/next")
+
+
+async def test_a_connection_leaves_no_task_behind(serve: Serve) -> None:
+    served = await serve(echo)
+    client = await served.connect()
+    for _ in range(3):
+        client.send(post(b"/", b""))
+        await client.read_until(b"\r\n\r\n")
+    assert len(served.server.tasks) == 1
+    await client.close()
+    await until(lambda: not served.server.tasks)
 
 
 async def test_what_is_sent_ahead_is_held_up_to_a_limit(serve: Serve) -> None:
