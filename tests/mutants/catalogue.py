@@ -165,7 +165,8 @@ MUTANTS = (
         (
             Edit(
                 INFERENCE,
-                "            if not posting:\n                self._void(exchange.request_id)\n",
+                "            if not turn.is_posting:\n"
+                "                self._void(exchange.request_id)\n",
                 "",
             ),
         ),

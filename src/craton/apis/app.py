@@ -171,19 +171,18 @@ class App:
         self._fail(exchange, error)
 
     def _account(self, exchange: Exchange) -> None:
-        ended_ns = self._clock.monotonic_ns()
-        seconds = (ended_ns - exchange.started_ns) / 1e9
+        seconds = (self._clock.monotonic_ns() - exchange.started_ns) / 1e9
         status = exchange.status or 499  # nginx's number for a client that left
         self._meters.observe(exchange, status, seconds)
-        principal = exchange.principal
+        principal, request = exchange.principal, exchange.request
         self._log.write(
             RequestLine(
                 self._clock.now_ns() // 1_000_000 / 1000,
                 self._process,
                 exchange.request_id,
                 exchange.wire.name,
-                exchange.request.method,
-                exchange.request.raw_path.decode("latin-1")[:256],
+                request.method,
+                request.raw_path[:256].decode("latin-1"),
                 status,
                 exchange.fault,
                 principal.account if principal else "",
@@ -206,6 +205,15 @@ def _failing(error: Exception) -> Endpoint:
     return Endpoint(NativeWire(), fail, None)
 
 
+class _Row(msgspec.Struct):
+    """The lines that requests of one protocol and model with one status count in."""
+
+    requests: Series
+    duration: Distribution
+    input_tokens: Series | None
+    output_tokens: Series | None
+
+
 class _Meters:
     """The gateway's own metrics, with the lines that are used looked up once."""
 
@@ -217,47 +225,42 @@ class _Meters:
         self.refused = metrics.counter(
             "craton_http_refused_total", "Requests refused before any handler could run."
         )
-        self._requests: dict[tuple[str, str, int], Series] = {}
-        self._tokens: dict[str, tuple[Series, Series]] = {}
-        self._durations: dict[str, Distribution] = {}
         self._first: dict[str, Distribution] = {}
+        self._rows: dict[tuple[str, str, int], _Row] = {}
 
     def observe(self, exchange: Exchange, status: int, seconds: float) -> None:
-        wire, model = exchange.wire.name, exchange.model
-        key = (wire, model, status)
-        requests = self._requests.get(key)
-        if requests is None:
-            requests = self._requests[key] = self._metrics.counter(
+        key = (exchange.wire.name, exchange.model, status)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = self._row(*key)
+        row.requests.add()
+        row.duration.observe(seconds)
+        if row.input_tokens is not None and row.output_tokens is not None:
+            row.input_tokens.add(exchange.input_tokens)
+            row.output_tokens.add(exchange.output_tokens)
+        if exchange.first_ns:
+            first_s = (exchange.first_ns - exchange.started_ns) / 1e9
+            self._first_chunk(exchange.model).observe(first_s)
+
+    def _row(self, wire: str, model: str, status: int) -> _Row:
+        metrics = self._metrics
+        tokens, help = "craton_tokens_total", "Tokens by model and direction."
+        return _Row(
+            metrics.counter(
                 "craton_requests_total",
                 "Requests by protocol, model and HTTP status.",
                 wire=wire,
                 model=model,
                 status=str(status),
-            )
-        requests.add()
-        duration = self._durations.get(wire)
-        if duration is None:
-            duration = self._durations[wire] = self._metrics.histogram(
+            ),
+            metrics.histogram(
                 "craton_request_duration_seconds", "From whole request to last frame.", wire=wire
-            )
-        duration.observe(seconds)
-        if model and (exchange.input_tokens or exchange.output_tokens):
-            self._count_tokens(model, exchange)
-        if exchange.first_ns:
-            self._first_token(model).observe((exchange.first_ns - exchange.started_ns) / 1e9)
+            ),
+            metrics.counter(tokens, help, model=model, direction="input") if model else None,
+            metrics.counter(tokens, help, model=model, direction="output") if model else None,
+        )
 
-    def _count_tokens(self, model: str, exchange: Exchange) -> None:
-        pair = self._tokens.get(model)
-        if pair is None:
-            name, help = "craton_tokens_total", "Tokens by model and direction."
-            pair = self._tokens[model] = (
-                self._metrics.counter(name, help, model=model, direction="input"),
-                self._metrics.counter(name, help, model=model, direction="output"),
-            )
-        pair[0].add(exchange.input_tokens)
-        pair[1].add(exchange.output_tokens)
-
-    def _first_token(self, model: str) -> Distribution:
+    def _first_chunk(self, model: str) -> Distribution:
         found = self._first.get(model)
         if found is None:
             found = self._first[model] = self._metrics.histogram(

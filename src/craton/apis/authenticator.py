@@ -25,7 +25,9 @@ class Authenticator:
     def principal(self, request: HttpRequest) -> Principal:
         """The caller; Unauthenticated says what was wrong with the credential."""
         headers = request.headers
-        if headers.is_repeated(b"authorization") or headers.is_repeated(b"x-api-key"):
+        if headers.is_repeating and (
+            headers.is_repeated(b"authorization") or headers.is_repeated(b"x-api-key")
+        ):
             raise Unauthenticated("The credential header came more than once. Send it once.")
         authorization = headers.get(b"authorization")
         if authorization is not None and authorization[:7].lower() == BEARER:

@@ -1,8 +1,9 @@
 """What a request and its answer share on their way through the server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from craton.access.records import Principal
 from craton.dialects.dialect import Stamp, StreamWriter
@@ -51,8 +52,7 @@ class Told(Exception):
         self.error = error
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct):
     """One request under way. Later steps fill in what they learn, for the log line at the end."""
 
     request: HttpRequest

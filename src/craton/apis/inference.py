@@ -8,7 +8,6 @@ instead, and nothing is billed.
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import msgspec
@@ -30,9 +29,12 @@ GENERATION_TIMEOUT_S = 600
 SWEEP_S = 1
 POST_TIMEOUT_S = 30
 
+# As plain strings, once: Python 3.11 looks members of an enumeration up and hashes them slowly.
+_INPUT_TOKENS, _OUTPUT_TOKENS = Meter.INPUT_TOKENS.value, Meter.OUTPUT_TOKENS.value
+_COMPLETE, _CLIENT_GONE = Outcome.COMPLETE, Outcome.CLIENT_GONE
 
-@dataclass(slots=True)
-class _Turn:
+
+class _Turn(msgspec.Struct):
     exchange: Exchange
     wire: InferenceWire
     request: Request
@@ -41,8 +43,12 @@ class _Turn:
     stop: Stop
     task: asyncio.Task[Any]
     deadline_ns: int
+    hold: bytes = b""
+    """The hold as it was said, to be said again to a new state process."""
     writer: StreamWriter | None = None
     is_overdue: bool = False
+    is_posting: bool = False
+    """What was generated will be posted, however late."""
 
 
 class Inference:
@@ -55,7 +61,6 @@ class Inference:
         self._log = log
         self._encode = msgspec.msgpack.Encoder().encode
         self._posted = msgspec.msgpack.Decoder(Posted).decode
-        self._open_holds: dict[str, bytes] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: dict[str, _Turn] = {}
         self._is_sweeping = False
@@ -63,7 +68,7 @@ class Inference:
 
     def _reassert(self) -> list[tuple[str, bytes]]:
         """Open holds, to be taken again from a state process that knows nothing of them."""
-        return [("hold", body) for body in self._open_holds.values()]
+        return [("hold", turn.hold) for turn in self._turns.values()]
 
     async def run(self, exchange: Exchange, wire: InferenceWire, request: Request) -> None:
         """Answer one request to a model."""
@@ -71,22 +76,20 @@ class Inference:
         exchange.model = route.card.id
         principal = exchange.principal
         assert principal is not None, "a turn began before its caller was known"
-        stamp = Stamp(exchange.request_id, request.model, self._clock.now_ns() // 1_000_000_000)
+        now_ms = self._clock.now_ns() // 1_000_000
+        stamp = Stamp(exchange.request_id, request.model, now_ms // 1000)
         task = asyncio.current_task(self._loop or self._find_loop())
         assert task is not None, "a turn runs in a task, so that it can be ended"
         deadline_ns = exchange.started_ns + GENERATION_TIMEOUT_S * 1_000_000_000
         turn = _Turn(exchange, wire, request, route, stamp, Stop(), task, deadline_ns)
         exchange.responder.on_gone(turn.stop.request)
-        posting = False
         try:
-            self._hold(turn, principal)
-            self._watch(turn)
+            self._hold(turn, principal, now_ms)
             if request.stream:
                 metadata, last = await self._stream(turn)
             else:
                 metadata, last = await self._whole(turn)
-            del self._turns[exchange.request_id]  # what is generated will be posted, however late
-            posting = True
+            turn.is_posting = True
             await self._settle(turn, principal, metadata, last)
         except asyncio.CancelledError:
             if not turn.is_overdue:
@@ -95,8 +98,7 @@ class Inference:
             self._refuse_overdue(turn)
         finally:
             self._turns.pop(exchange.request_id, None)
-            self._open_holds.pop(exchange.request_id, None)
-            if not posting:
+            if not turn.is_posting:
                 self._void(exchange.request_id)
 
     def _find_loop(self) -> asyncio.AbstractEventLoop:
@@ -104,17 +106,11 @@ class Inference:
         self._loop = self._loop or asyncio.get_running_loop()
         return self._loop
 
-    def _watch(self, turn: _Turn) -> None:
-        """End the turn if it takes too long: one timer for all turns, not one for each."""
-        if not self._is_sweeping:
-            self._is_sweeping = True
-            self._find_loop().call_later(SWEEP_S, self._sweep)
-        self._turns[turn.exchange.request_id] = turn
-
     def _sweep(self) -> None:
+        """End turns that take too long: one timer for all of them."""
         now_ns = self._clock.monotonic_ns()
         for turn in list(self._turns.values()):
-            if now_ns > turn.deadline_ns and not turn.is_overdue:
+            if now_ns > turn.deadline_ns and not (turn.is_overdue or turn.is_posting):
                 turn.is_overdue = True
                 turn.task.cancel()
         self._is_sweeping = bool(self._turns)
@@ -130,23 +126,25 @@ class Inference:
             ),
         )
 
-    def _hold(self, turn: _Turn, principal: Principal) -> None:
-        """Reserve the most the turn can cost.
+    def _hold(self, turn: _Turn, principal: Principal, now_ms: int) -> None:
+        """Reserve the most the turn can cost, and note that it runs.
 
         No account has a limit yet that could refuse it, so there is no answer to wait for.
         """
-        card, request = turn.route.card, turn.request
+        card, request_id = turn.route.card, turn.exchange.request_id
+        output_tokens = turn.request.max_tokens or card.output_tokens_default
         most: dict[str, int] = {
             # A token is at least a byte of text, so the body's length bounds the prompt's tokens.
-            Meter.INPUT_TOKENS: len(turn.exchange.request.body),
-            Meter.OUTPUT_TOKENS: min(
-                request.max_tokens or card.output_tokens_default, card.context_tokens
-            ),
+            _INPUT_TOKENS: len(turn.exchange.request.body),
+            _OUTPUT_TOKENS: min(output_tokens, card.context_tokens),
         }
-        at_ms = self._clock.now_ns() // 1_000_000
-        hold = self._encode(Hold(turn.stamp.request_id, principal.account, card.id, at_ms, most))
-        self._open_holds[turn.stamp.request_id] = hold
+        hold = self._encode(Hold(request_id, principal.account, card.id, now_ms, most))
+        turn.hold = hold
+        self._turns[request_id] = turn
         self._state.tell("hold", hold)
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            self._find_loop().call_later(SWEEP_S, self._sweep)
 
     async def _whole(self, turn: _Turn) -> tuple[Metadata, bytes]:
         route, request_id = turn.route, turn.exchange.request_id
@@ -207,7 +205,7 @@ class Inference:
             principal.key,
             turn.route.card.id,
             turn.route.replica,
-            Outcome.CLIENT_GONE if gone else Outcome.COMPLETE,
+            _CLIENT_GONE if gone else _COMPLETE,
             self._clock.now_ns() // 1_000_000,
             quantities(metadata),
         )
@@ -257,9 +255,9 @@ def quantities(metadata: Metadata) -> dict[str, int]:
     usage = metadata.usage
     counted: dict[str, int] = {}
     if usage.input_tokens:
-        counted[Meter.INPUT_TOKENS] = usage.input_tokens
+        counted[_INPUT_TOKENS] = usage.input_tokens
     if usage.output_tokens:
-        counted[Meter.OUTPUT_TOKENS] = usage.output_tokens
+        counted[_OUTPUT_TOKENS] = usage.output_tokens
     if usage.cache_read_tokens:
         counted[Meter.CACHE_READ_TOKENS] = usage.cache_read_tokens
     if usage.cache_write_tokens:

@@ -6,7 +6,6 @@ that took them, and are taken again when it comes back. Posts are durable and un
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import bindparam, func, select
@@ -20,8 +19,7 @@ from craton.store.database import Statement
 from craton.store.documents import Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class OpenHold:
+class OpenHold(msgspec.Struct, frozen=True):
     """A hold in memory, and who took it."""
 
     account: str

@@ -8,6 +8,9 @@ import msgspec
 class Meter(StrEnum):
     """What can be counted, and priced. The unit is in the name."""
 
+    __hash__ = str.__hash__
+    """The same hash, found by `str` itself: meters are keys wherever something is rated."""
+
     INPUT_TOKENS = "input_tokens"
     OUTPUT_TOKENS = "output_tokens"
     CACHE_READ_TOKENS = "cache_read_tokens"

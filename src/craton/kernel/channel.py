@@ -16,6 +16,7 @@ import msgspec
 Incoming = TypeVar("Incoming")
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024
+_FLUSH_BYTES = FRAME_BYTES_MAX // 2
 LINGER_S = 0.005
 _LENGTH = struct.Struct(">I")
 _HEAD = struct.Struct(">IBI")
@@ -68,7 +69,8 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
         if self._transport is None:
             return
         encoded = self._encode(message)
-        if self._outgoing_bytes + len(encoded) > FRAME_BYTES_MAX // 2:
+        size = len(encoded)
+        if self._outgoing_bytes + size > _FLUSH_BYTES:
             self._flush()
         if soon and not self._is_leaving:
             self._is_leaving = True
@@ -76,7 +78,7 @@ class Channel(asyncio.Protocol, Generic[Incoming]):
         elif not self._outgoing:
             self._loop.call_later(LINGER_S, self._flush)
         self._outgoing.append(encoded)
-        self._outgoing_bytes += len(encoded)
+        self._outgoing_bytes += size
 
     async def drain(self) -> None:
         """Wait until the peer has taken most of what was sent."""

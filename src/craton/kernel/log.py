@@ -25,6 +25,9 @@ class Level(IntEnum):
     ERROR = 40
 
 
+_INFO = Level.INFO
+
+
 class Log:
     """Writes lines of one process; `bind` adds fields to every line of a part."""
 
@@ -62,7 +65,7 @@ class Log:
 
     def write(self, line: msgspec.Struct) -> None:
         """A line of a fixed shape, told whole by the caller: the hot path's form of `info`."""
-        if self.level <= Level.INFO:
+        if self.level <= _INFO:
             self._keep(self._encode(line))
 
     def _write(self, level: Level, event: str, fields: dict[str, object]) -> None:

@@ -17,21 +17,25 @@ class Stop:
     then `MessageStop` and `Metadata` tell what was generated until then, so that it can be billed.
     """
 
+    __slots__ = ("_callbacks", "requested")
+
     def __init__(self) -> None:
         self.requested = False
-        self._callbacks: list[Callable[[], object]] = []
+        self._callbacks: list[Callable[[], object]] | None = None
 
     def request(self) -> None:
         """Ask once; asking again does nothing."""
         if not self.requested:
             self.requested = True
-            for callback in self._callbacks:
+            for callback in self._callbacks or ():
                 callback()
 
     def on_request(self, callback: Callable[[], object]) -> None:
         """Call back when asked; at once if that was before."""
         if self.requested:
             callback()
+        elif self._callbacks is None:
+            self._callbacks = [callback]
         else:
             self._callbacks.append(callback)
 

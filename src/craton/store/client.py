@@ -7,7 +7,6 @@ posts carry a unique request id and are deduplicated there.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -37,8 +36,7 @@ RECONNECT_S = 0.05
 CALLS_MAX = 20_000
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(msgspec.Struct):
     call: Call
     future: asyncio.Future[bytes]
     deadline_ns: int
@@ -145,8 +143,7 @@ class StateClient:
         """Send a command; the future has its reply. Deadlines are looked at every `BEAT_S`."""
         if len(self._pending) >= CALLS_MAX:
             raise Unavailable("Too many requests wait for the ledger. Try again in a few seconds.")
-        self._seq += 1
-        seq = self._seq
+        self._seq = seq = self._seq + 1
         deadline_ns = self._clock.monotonic_ns() + int(timeout_s * 1e9)
         call = Call(seq, name, body)
         future: asyncio.Future[bytes] = self._loop.create_future()

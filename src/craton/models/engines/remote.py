@@ -23,6 +23,7 @@ from craton.http import (
     ResponseBroken,
     ResponseTimeout,
     ResponseTooLarge,
+    Target,
     Timeouts,
 )
 from craton.kernel.clock import Clock
@@ -41,6 +42,10 @@ from craton.models.engine import Stop
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 TIMEOUTS = Timeouts()
 DRAIN_S = 30
+_HTTP_FAILURES = (
+    *(ConnectFailed, ConnectTimeout, PoolFull),
+    *(ResponseBroken, ResponseTimeout, ResponseTooLarge),
+)
 
 
 class RemoteEngine:
@@ -51,6 +56,7 @@ class RemoteEngine:
         self._source = source
         self._clock = clock
         self._client = HttpClient(clock=clock)
+        self._target: Target | None = None
         self._origin = Origin.parse(source.origin)
         self._path = source.path.rstrip("/") + "/chat/completions"
         self._headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"application/json"),)
@@ -67,7 +73,10 @@ class RemoteEngine:
                 yield event
             return
         started_ns = self._clock.monotonic_ns()
-        response = await self._ask(request, stop)
+        try:
+            response = await self._ask(request, stop)
+        except _HTTP_FAILURES as error:
+            raise self._told(error) from error
         reader = CLIENT.stream_reader()
         feed = reader.feed
         try:
@@ -76,12 +85,12 @@ class RemoteEngine:
                     yield event if type(event) is not Metadata else self._timed(event, started_ns)
             for event in reader.close():
                 yield event if type(event) is not Metadata else self._timed(event, started_ns)
-        except ResponseTimeout as error:
-            raise self._late() from error
         except ResponseBroken as error:
             if stop.requested:
                 return
-            raise self._broken() from error
+            raise self._told(error) from error
+        except ResponseTimeout as error:
+            raise self._told(error) from error
         finally:
             response.close()
 
@@ -89,20 +98,35 @@ class RemoteEngine:
         """The upstream's whole answer."""
         del request_id
         started_ns = self._clock.monotonic_ns()
-        response = await self._ask(request, stop)
-        answer = CLIENT.read_answer(await self._read(response))
+        try:
+            response = await self._ask(request, stop)
+            body = await response.read(ANSWER_BYTES_MAX)
+        except _HTTP_FAILURES as error:
+            raise self._told(error) from error
+        answer = CLIENT.read_answer(body)
         metadata = self._timed(answer.metadata, started_ns)
         return Answer(
             start=answer.start, content=answer.content, stop=answer.stop, metadata=metadata
         )
 
+    async def close(self) -> None:
+        """Close the connections to the upstream."""
+        self._client.close()
+
     async def _ask(self, request: Request, stop: Stop) -> HttpResponse:
         """Send the request; an answer that isn't 200 is raised as the error it tells."""
         asked = msgspec.structs.replace(request, model=self._source.model, stream_usage=True)
-        response = await self._send(CLIENT.write_request(asked))
+        body = CLIENT.write_request(asked)
+        target = self._target
+        if target is None:
+            target = self._client.target("POST", self._origin, self._path, self._headers)
+            self._target = target
+        response = await self._client.send(target, body, timeouts=TIMEOUTS)
         if response.status != 200:
-            raise self._own(CLIENT.read_error(response.status, await self._read(response)))
-        stop.on_request(lambda: _drain(response))
+            refusal = await response.read(ANSWER_BYTES_MAX)
+            raise self._own(CLIENT.read_error(response.status, refusal))
+        if not response.is_whole:
+            stop.on_request(lambda: _drain(response))
         return response
 
     def _timed(self, metadata: Metadata, started_ns: int) -> Metadata:
@@ -110,50 +134,28 @@ class RemoteEngine:
         elapsed_ms = (self._clock.monotonic_ns() - started_ns) // 1_000_000
         return msgspec.structs.replace(metadata, latency_ms=elapsed_ms)
 
-    async def close(self) -> None:
-        """Close the connections to the upstream."""
-        self._client.close()
-
-    async def _send(self, body: bytes) -> HttpResponse:
-        try:
-            return await self._client.request(
-                "POST", self._origin, self._path, self._headers, body, timeouts=TIMEOUTS
+    def _told(self, error: CratonError) -> CratonError:
+        """What a failure of HTTP is to our caller."""
+        name = self._name
+        if isinstance(error, ConnectFailed | ConnectTimeout):
+            return EngineNotReady(
+                f"The server behind {name} can't be reached: {error.message} Try again later."
             )
-        except (ConnectFailed, ConnectTimeout) as error:
-            raise EngineNotReady(
-                f"The server behind {self._name} can't be reached: {error.message} Try again later."
-            ) from error
-        except PoolFull as error:
-            raise Throttled(
-                f"Too many requests wait for the server behind {self._name}. Try again later."
-            ) from error
-        except ResponseTimeout as error:
-            raise self._late() from error
-        except ResponseBroken as error:
-            raise self._broken() from error
-
-    async def _read(self, response: HttpResponse) -> bytes:
-        try:
-            return await response.read(ANSWER_BYTES_MAX)
-        except ResponseTimeout as error:
-            raise self._late() from error
-        except (ResponseBroken, ResponseTooLarge) as error:
-            raise self._broken() from error
+        if isinstance(error, PoolFull):
+            return Throttled(
+                f"Too many requests wait for the server behind {name}. Try again later."
+            )
+        if isinstance(error, ResponseTimeout):
+            return EngineTimeout(f"The server behind {name} took too long. Try again later.")
+        return EngineFailed(
+            f"The server behind {name} broke off its answer, so nothing was billed. Try again."
+        )
 
     def _own(self, error: CratonError) -> CratonError:
         """What an upstream's refusal is to our caller: their key and budget are not the matter."""
         if isinstance(error, BadRequest | Throttled | EngineTimeout | EngineNotReady):
             return error
         return EngineFailed(f"The server behind {self._name} refused: {error.message}")
-
-    def _late(self) -> EngineTimeout:
-        return EngineTimeout(f"The server behind {self._name} took too long. Try again later.")
-
-    def _broken(self) -> EngineFailed:
-        return EngineFailed(
-            f"The server behind {self._name} broke off its answer, so nothing was billed. "
-            "Try again."
-        )
 
 
 def _drain(response: HttpResponse) -> None:
