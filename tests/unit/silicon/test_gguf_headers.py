@@ -190,7 +190,7 @@ def test_latent_attention_and_a_draft_layer_are_read(tmp_path: Path) -> None:
         Latent(8, 48, 24, 4, 8, 8, index_tokens=256),
         Latent(8, 48, 24, 4, 8, 8, index_heads=4, index_size=16, index_tokens=256),
     ]
-    assert architecture.draft_layers == 1
+    assert (architecture.layers, architecture.draft_layers) == (2, 1)
 
 
 def test_a_hybrid_has_recurrent_layers_and_heads_by_layer(tmp_path: Path) -> None:

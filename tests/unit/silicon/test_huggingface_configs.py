@@ -83,8 +83,8 @@ def test_a_missing_field_is_named(field: str) -> None:
 
 @pytest.mark.parametrize("value", [-1, 0, True, "64", 1.5, math.inf, 10**12, [64], {}])
 def test_a_size_that_cannot_be_is_named(value: object) -> None:
-    with pytest.raises(BadRequest, match=r"hidden_size|no hidden_size"):
-        read(hidden_size=value)
+    with pytest.raises(BadRequest, match="vocab_size"):
+        read(vocab_size=value)
 
 
 @pytest.mark.parametrize(
@@ -403,14 +403,15 @@ def test_searched_layers_may_lack_their_attention() -> None:
         {"attention": {"n_heads_in_group": 4}, "ffn": {"ffn_mult": 5.25}},
         {"attention": {"no_op": True}, "ffn": {"ffn_mult": 2.625}},
         {"attention": {"n_heads_in_group": 4}, "ffn": {"no_op": True}},
-        {"attention": {"no_op": True}, "ffn": {"ffn_mult": 2.625}},
+        {"attention": {"no_op": True}, "ffn": {"ffn_mult": 1.0}},  # 5461.3, and then by 256
     ]
     architecture = read(block_configs=blocks, hidden_size=8192, num_attention_heads=64)
     attention = GroupedQuery(64, 16, 128)
     assert architecture.groups == (
         LayerGroup(1, attention, Dense(28672)),
-        LayerGroup(2, None, Dense(14336)),
+        LayerGroup(1, None, Dense(14336)),
         LayerGroup(1, attention, None),
+        LayerGroup(1, None, Dense(5632)),
     )
 
 
