@@ -60,7 +60,7 @@ def sentence(plan: Plan) -> str:
 
 
 def _sure(estimate: Estimate) -> str:
-    return f"80 % interval {interval(estimate)}"
+    return f"80\N{NO-BREAK SPACE}% interval {interval(estimate)}"
 
 
 def runner_up(quote: Quote) -> str:
@@ -99,7 +99,7 @@ def _tiles(plan: Plan, chip: Chip | None) -> list[Markup]:
             _plain(
                 "Failures",
                 f"{number(plan.failures_day)} a day",
-                f"goodput {plan.goodput:.1%}, checkpoint every "
+                f"goodput {100 * plan.goodput:.1f} %, checkpoint every "
                 f"{duration(plan.checkpoint_interval_s)}",
             ),
         ]
@@ -161,8 +161,7 @@ _SERVING_HEADS = (
     "J/token",
     "kW",
     "Memory used",
-    "Terms",
-    "Rests on",
+    "Price, rests on",
 )
 
 
@@ -179,8 +178,7 @@ def _serving_row(plan: ServingPlan, used: str) -> tuple[str, ...]:
         _cell(plan.joules_token),
         _cell(plan.power_kw),
         used,
-        plan.price_kind or UNKNOWN,
-        provenance(plan),
+        _two(plan.price_kind or UNKNOWN, provenance(plan)),
     )
 
 
@@ -188,9 +186,7 @@ _TRAINING_HEADS = (
     "Chip",
     "Split",
     "Chips",
-    "Micro-batch",
-    "Recompute",
-    "Sharding",
+    "Micro-batch, recompute, sharding",
     "Step s",
     "MFU %",
     "Days",
@@ -198,10 +194,8 @@ _TRAINING_HEADS = (
     "MWh",
     "kW",
     "Memory used",
-    "Failures a day",
-    "Checkpoint every",
-    "Terms",
-    "Rests on",
+    "Failures a day, checkpoint every",
+    "Price, rests on",
 )
 
 
@@ -209,9 +203,7 @@ def _training_row(plan: TrainingPlan, used: str) -> tuple[str, ...]:
     return (
         split(plan),
         str(plan.chips),
-        str(plan.micro_batch),
-        plan.recompute,
-        plan.sharding,
+        _two(f"{plan.micro_batch}, {plan.recompute}", plan.sharding),
         _cell(plan.step_s),
         _cell(plan.mfu.scaled(100)),
         _cell(plan.days),
@@ -219,14 +211,16 @@ def _training_row(plan: TrainingPlan, used: str) -> tuple[str, ...]:
         _cell(plan.mwh),
         _cell(plan.power_kw),
         used,
-        number(plan.failures_day),
-        duration(plan.checkpoint_interval_s),
-        plan.price_kind or UNKNOWN,
-        provenance(plan),
+        _two(number(plan.failures_day), duration(plan.checkpoint_interval_s)),
+        _two(plan.price_kind or UNKNOWN, provenance(plan)),
     )
 
 
 def _cell(estimate: Estimate | None) -> Markup:
     if estimate is None:
         return join(UNKNOWN)
-    return join(value_of(estimate), tag("span", interval(estimate), class_="interval"))
+    return _two(value_of(estimate), interval(estimate))
+
+
+def _two(upper: str, lower: str) -> Markup:
+    return join(upper, tag("span", lower, class_="interval"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from craton.silicon.chip import Chip
+from craton.silicon.estimate import Estimate
 from craton.silicon.quote import Quote, ServingPlan, TrainingPlan
 from craton.silicon.report_charts import SERIES, WIDTH, Axis, drawing, linear, logarithmic
 from craton.silicon.report_markup import NOTHING, Markup, join, table, tag
@@ -98,7 +99,7 @@ def _bar(parts: Sequence[Part], *, whole: float, title: str, rest: str) -> Marku
     for index, part in enumerate(parts):
         left, right = axis.at(at), axis.at(at + part.size)
         at += part.size
-        tip = f"{part.name}: {part.words}, {part.size / whole:.0%}"
+        tip = f"{part.name}: {part.words}, {100 * part.size / whole:.0f} %"
         piece = tag(
             "rect",
             tag("title", tip),
@@ -113,7 +114,7 @@ def _bar(parts: Sequence[Part], *, whole: float, title: str, rest: str) -> Marku
         pieces.append(join(piece, _inside(index + 1, part.name, left, right)))
     if rest and at < whole * 0.999:
         left = axis.at(at)
-        tip = f"{rest}: {number(whole - at)} GiB, {(whole - at) / whole:.0%}"
+        tip = f"{rest}: {number(whole - at)} GiB, {100 * (whole - at) / whole:.0f} %"
         width = axis.end - left
         pieces += [
             tag("rect", tag("title", tip), x=left, y=1.0, width=width, height=_BAR, class_="rest"),
@@ -161,8 +162,8 @@ def _swatch(index: int) -> Markup:
 def intervals(quote: Quote) -> Markup:
     """The best plans by what they are ranked by, each with its interval on one scale."""
     shown = [
-        (plan, estimate)
-        for plan in quote.plans[:_PLANS_SHOWN]
+        (f"{rank}. {plan.chip} {split(plan)}", estimate)
+        for rank, plan in enumerate(quote.plans[:_PLANS_SHOWN], 1)
         if (estimate := ranking(plan, quote.job.objective)[1]) is not None
         and isfinite(estimate.low)
         and isfinite(estimate.high)
@@ -190,28 +191,15 @@ def intervals(quote: Quote) -> Markup:
         )
         for tick in x.ticks()
     ]
-    for index, (plan, estimate) in enumerate(shown):
-        y = 14 + row * (index + 0.5)
-        tip = f"{plan.chip} {split(plan)}: {number(estimate.value)} ({interval(estimate)})"
-        low, high = x.at(max(estimate.low, x.low)), x.at(estimate.high)
-        label = f"{index + 1}. {plan.chip} {split(plan)}"
-        parts += [
-            tag("text", _cut(label, 42), x=left - 12, y=y + 4, class_="name", text_anchor="end"),
-            tag("line", x1=low, x2=high, y1=y, y2=y, class_="whisker"),
-            tag("line", x1=low, x2=low, y1=y - 5, y2=y + 5, class_="whisker"),
-            tag("line", x1=high, x2=high, y1=y - 5, y2=y + 5, class_="whisker"),
-            tag(
-                "circle",
-                tag("title", tip),
-                cx=x.at(estimate.value),
-                cy=y,
-                r=5,
-                class_="middle",
-                data_tip=tip,
-            ),
-            tag("text", number(estimate.value), x=high + 8, y=y + 4, class_="tick"),
-        ]
+    parts += [
+        _whisker(name, estimate, x, 14 + row * (index + 0.5))
+        for index, (name, estimate) in enumerate(shown)
+    ]
     scale = ", on a logarithmic axis" if is_log else ""
+    rest = len(quote.plans) - len(shown)
+    more = (
+        f" {rest} more {'plan is' if rest == 1 else 'plans are'} in the table only." if rest else ""
+    )
     return tag(
         "figure",
         drawing(
@@ -219,15 +207,37 @@ def intervals(quote: Quote) -> Markup:
             height=bottom + 24,
             title=f"Plans by {title}",
             description="; ".join(
-                f"{plan.chip} {split(plan)} {number(estimate.value)} ({interval(estimate)})"
-                for plan, estimate in shown
+                f"{name}: {number(estimate.value)} ({interval(estimate)})"
+                for name, estimate in shown
             ),
         ),
         tag(
             "figcaption",
             f"{title}{scale}. The bars hold the truth in 80 % of cases; where two of them "
-            "overlap, the order of these plans may be the other way round.",
+            f"overlap, the order of these plans may be the other way round.{more}",
         ),
+    )
+
+
+def _whisker(label: str, estimate: Estimate, x: Axis, y: float) -> Markup:
+    """One plan: its name, its value, and its interval between two strokes."""
+    low, high = x.at(max(estimate.low, x.low)), x.at(estimate.high)
+    tip = f"{label}: {number(estimate.value)} ({interval(estimate)})"
+    return join(
+        tag("text", _cut(label, 42), x=x.start - 12, y=y + 4, class_="name", text_anchor="end"),
+        tag("line", x1=low, x2=high, y1=y, y2=y, class_="whisker"),
+        tag("line", x1=low, x2=low, y1=y - 5, y2=y + 5, class_="whisker"),
+        tag("line", x1=high, x2=high, y1=y - 5, y2=y + 5, class_="whisker"),
+        tag(
+            "circle",
+            tag("title", tip),
+            cx=x.at(estimate.value),
+            cy=y,
+            r=5,
+            class_="middle",
+            data_tip=tip,
+        ),
+        tag("text", number(estimate.value), x=high + 8, y=y + 4, class_="tick"),
     )
 
 

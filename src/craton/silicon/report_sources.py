@@ -52,7 +52,7 @@ def _job(quote: Quote) -> Iterator[tuple[str, str]]:
                 for name in ("weights", "experts", "cache", "output", "activations")
             ),
         )
-        yield "Prompt found in the prefix cache", f"{job.cached_fraction:.0%}"
+        yield "Prompt found in the prefix cache", f"{100 * job.cached_fraction:.0f} %"
         yield "Software", job.framework or "none named: coefficients over all of them"
         yield (
             "Prefill and decode apart",

@@ -218,7 +218,7 @@ def serving_question(job: ServingJob) -> str:
         f"{number(job.rate)} requests a second",
     ]
     if job.cached_fraction:
-        asked.append(f"{job.cached_fraction:.0%} of each prompt cached")
+        asked.append(f"{100 * job.cached_fraction:.0f} % of each prompt cached")
     if job.ttft_limit_ms is not None:
         asked.append(f"TTFT at most {number(job.ttft_limit_ms)} ms")
     if job.itl_limit_ms is not None:

@@ -123,11 +123,11 @@ def test_a_hostile_name_stays_text() -> None:
 def test_the_answer_says_how_many_chips_at_which_price_and_how_sure() -> None:
     assert sentence(serving_plan()) == (
         "16 h200 chips, 2 replicas of TP8: $0.92 per million output tokens"
-        " (80 % interval 0.782\N{EN DASH}1.06)."
+        " (80\N{NO-BREAK SPACE}% interval 0.782\N{EN DASH}1.06)."
     )
     assert "no price is known for h200" in sentence(serving_plan(usd=None))
     assert "1024 h200 chips" in sentence(training_plan())
-    assert "$5.1M (80 % interval 4.34M" in sentence(training_plan())
+    assert "$5.1M (80\N{NO-BREAK SPACE}% interval 4.34M" in sentence(training_plan())
 
 
 def test_the_runner_up_is_of_another_chip_and_says_whether_the_order_is_sure() -> None:
@@ -265,3 +265,11 @@ def test_markup_is_escaped_where_it_enters_and_only_there() -> None:
 def test_one_plan_has_nothing_to_be_compared_with() -> None:
     assert intervals(serving_quote(plans=(serving_plan(),))) == ""
     assert about(1.0).low < 1.0 < about(1.0).high
+
+
+def test_a_plan_without_the_figure_keeps_its_place_in_the_others_numbers() -> None:
+    plans = (serving_plan(), serving_plan("b200", usd=None), serving_plan("h100", usd=2.0))
+    seen = Reading(intervals(serving_quote(plans=plans)))
+    assert "3. h100 TP8" in seen.text
+    assert "b200" not in seen.text
+    assert "1 more plan is in the table only." in seen.text
