@@ -346,6 +346,9 @@ class _Walk:
         if self.layout.data > 1:
             yield self.exchange("dispatch", experts, inner, count)
         yield self.gemm("router", experts.count, hidden, count, precision=Precision.BF16)
+        if experts.latent is not None:
+            yield self.gemm("narrow", inner / self.layout.tensor, hidden, count)
+            yield self.gemm("widen", hidden, inner / self.layout.tensor, count)
         yield Operation(
             "experts",
             Kind.EXPERTS,
