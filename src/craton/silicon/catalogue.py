@@ -146,7 +146,7 @@ def _completed(
             value=whole.value / 8 / server.chips,
             note=f"{whole.value:g} Gbit/s over {server.chips} chips",
         )
-        network = msgspec.structs.replace(network, gb_s=share)
+        network = msgspec.structs.replace(network, name="network", gb_s=share)
     return msgspec.structs.replace(server, links=(*_within(inner, server.chips), network))
 
 

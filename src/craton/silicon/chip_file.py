@@ -20,7 +20,10 @@ from craton.silicon.figure import Figure
 # Words that say nothing of what the source is; only an estimate may rest on them.
 UNSOURCED = ("recalled", "not verified", "not found")
 
+MAY_BE_ZERO = ("latency_us", "host_share", "idle_w", "usd_kwh", "capital_overhead", "idle_fraction")
+
 Converted = TypeVar("Converted")
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class _Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,12 +47,7 @@ class Unmeasured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_chip_file(name: str, text: str) -> list[Chip | Server | Unmeasured]:
     """The chip, or the servers, that one file describes; BadRequest says what is wrong with it."""
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BadRequest(f"Chip file {name} is not TOML: {error}.") from None
-    sources = _sources(name, data.pop("sources", {}))
-    data = cast("dict[str, Any]", _with_sources(name, data, sources, ""))
+    data = _table(name, text)
     if "server" in data:
         if set(data) != {"server"} or not isinstance(data["server"], list):
             raise BadRequest(
@@ -62,6 +60,23 @@ def read_chip_file(name: str, text: str) -> list[Chip | Server | Unmeasured]:
     chip = _converted(name, data, Chip, "")
     _check_chip(name, chip)
     return [chip]
+
+
+def read_figures(name: str, text: str, type: type[Record]) -> Record:
+    """A record of figures under the same rules, such as a site; BadRequest says what is wrong."""
+    record = _converted(name, _table(name, text), type, "")
+    for member, figure in figures_of(record):
+        _check_figure(name, member, figure)
+    return record
+
+
+def _table(name: str, text: str) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadRequest(f"Chip file {name} is not TOML: {error}.") from None
+    sources = _sources(name, data.pop("sources", {}))
+    return cast("dict[str, Any]", _with_sources(name, data, sources, ""))
 
 
 def figures_of(item: msgspec.Struct, path: str = "") -> Iterator[tuple[str, Figure]]:
@@ -110,7 +125,7 @@ def _check_chip(name: str, chip: Chip) -> None:
 
 
 def _check_figure(name: str, member: str, figure: Figure) -> None:
-    may_be_zero = member.endswith(("latency_us", "host_share", "idle_w"))
+    may_be_zero = member.endswith(MAY_BE_ZERO)
     if not math.isfinite(figure.value) or figure.value < 0 or not (figure.value or may_be_zero):
         raise BadRequest(f"Chip file {name}: {member} is {figure.value}; it must be above 0.")
     if not figure.source.strip():
