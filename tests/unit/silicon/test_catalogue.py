@@ -221,7 +221,9 @@ def test_a_file_of_ones_own_takes_the_place_of_ours(tmp_path: Path) -> None:
     catalogue = load_catalogue(folder(tmp_path, h100=mine))
     assert catalogue.chip("h100").vendor == "me"
     cpu = CHIP.replace('"mine"', '"cpu"')
-    assert load_catalogue(folder(tmp_path, h100=mine, cpu=cpu)).chip("cpu").vendor == "me"
+    measured = load_catalogue(folder(tmp_path, h100=mine, cpu=cpu.replace("my-chip", "my-cpu")))
+    assert measured.chip("cpu").vendor == "me"
+    assert measured.unmeasured == {}
 
 
 def test_a_folder_that_is_not_there_is_empty(tmp_path: Path, catalogue: Catalogue) -> None:
