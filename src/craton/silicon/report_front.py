@@ -24,6 +24,8 @@ from craton.silicon.report_text import UNKNOWN, number, split_of
 _HEIGHT = 430.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76.0, WIDTH - 120.0, 34.0, _HEIGHT - 52.0
 _NAME_GAP = 15.0
+DRAWN_FIRST = 6
+"""Chips drawn from the start; a reader switches the others on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ class Line:
     def shape(self) -> str:
         """Of its marks; with the dash it tells chips apart that share a colour."""
         return SHAPES[self.number % len(SHAPES)]
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is drawn from the start, with its name at its end."""
+        return self.number < DRAWN_FIRST
 
     @property
     def dash(self) -> str | None:
@@ -83,11 +90,20 @@ def front(quote: Quote) -> Markup:
             "the better the chip for this model and load. These are estimates at full load, "
             "without their intervals; the plans below have theirs.",
         ),
+        _others(len(drawn) - DRAWN_FIRST),
         _switches(drawn),
         *views,
         _figures(drawn),
         id="front",
     )
+
+
+def _others(count: int) -> Markup:
+    if count <= 0:
+        return NOTHING
+    others = f"{count} others" if count > 1 else "one other"
+    told = f"The {DRAWN_FIRST} chips that rank best are drawn; the buttons show {others}, and the"
+    return tag("p", f"{told} figures below the charts have all.")
 
 
 def _is_drawable(point: Point) -> bool:
@@ -157,18 +173,20 @@ def _view(
     speeds = [at for _, points in placed for at, _, _ in points]
     x = linear([*speeds, chosen[0]] if chosen else speeds, _LEFT, _RIGHT)
     shown = [(line, points) for line, points in placed if points]
-    ends = [y.at(points[-1][1]) for _, points in shown]
-    names = spread(ends, _NAME_GAP, _TOP + 4, _BOTTOM)
+    named = [line for line, _ in shown if line.is_first]
+    ends = [y.at(points[-1][1]) for line, points in shown if line.is_first]
+    placed_at = dict(zip(named, spread(ends, _NAME_GAP, _TOP + 4, _BOTTOM), strict=True))
     parts = [
         grid(x, y, x_title="Output tokens a second for one user", y_title=y_title),
         _limit(quote.job, x, y),
     ]
-    for (line, points), name_at in zip(shown, names, strict=True):
-        parts.append(_drawn(line, points, x, y, name_at=name_at, y_title=y_title))
+    # The best chip is drawn last, over the others.
+    for line, points in reversed(shown):
+        parts.append(_drawn(line, points, x, y, name_at=placed_at.get(line), y_title=y_title))
     if chosen:
         tip = f"The best plan: {number(chosen[0])} tokens/s a user, ${number(chosen[1])}"
         parts.append(_ring(x.at(chosen[0]), y.at(chosen[1]), tip))
-    description = f"{len(shown)} chips: {', '.join(line.chip for line, _ in shown)}. " + note
+    description = f"Chips: {', '.join(line.chip for line, _ in shown)}. {note}"
     return tag(
         "figure",
         drawing(*parts, height=_HEIGHT, title=title, description=description),
@@ -182,12 +200,11 @@ def _drawn(
     x: Axis,
     y: Axis,
     *,
-    name_at: float,
+    name_at: float | None,
     y_title: str,
 ) -> Markup:
     places = [(x.at(across), y.at(up)) for across, up, _ in points]
     path = " ".join(f"{at:.1f},{up:.1f}" for at, up in places)
-    end = places[-1]
     marks = (
         marker(
             line.shape,
@@ -203,15 +220,19 @@ def _drawn(
         "g",
         tag("polyline", points=path, class_="line", stroke=line.colour, stroke_dasharray=line.dash),
         *marks,
-        tag(
-            "polyline",
-            points=f"{end[0] + 6:.1f},{end[1]:.1f} {_RIGHT + 2:.1f},{name_at:.1f}"
-            f" {_RIGHT + 8:.1f},{name_at:.1f}",
-            class_="leader",
-        ),
-        marker(line.shape, _RIGHT + 16, name_at, size=4, fill=line.colour),
-        tag("text", line.chip, x=_RIGHT + 24, y=name_at + 4, class_="name"),
+        NOTHING if name_at is None else _name(line, places[-1], name_at),
         data_chip=line.chip,
+        style=None if line.is_first else "display:none",
+    )
+
+
+def _name(line: Line, end: tuple[float, float], at: float) -> Markup:
+    """The chip's name beside the chart, tied to the end of its line."""
+    tie = f"{end[0] + 6:.1f},{end[1]:.1f} {_RIGHT + 2:.1f},{at:.1f} {_RIGHT + 8:.1f},{at:.1f}"
+    return join(
+        tag("polyline", points=tie, class_="leader"),
+        marker(line.shape, _RIGHT + 16, at, size=4, fill=line.colour),
+        tag("text", line.chip, x=_RIGHT + 24, y=at + 4, class_="name"),
     )
 
 
@@ -250,9 +271,21 @@ def _ring(x: float, y: float, tip: str) -> Markup:
 
 
 def _switches(drawn: Iterable[Line]) -> Markup:
-    """One button a chip; without scripts they are not shown."""
+    """One button a chip, with its mark; without scripts they are not shown."""
     buttons = (
-        tag("button", line.chip, type="button", data_switch=line.chip, aria_pressed="true")
+        tag(
+            "button",
+            tag(
+                "svg",
+                marker(line.shape, 7, 7, fill=line.colour),
+                viewBox="0 0 14 14",
+                aria_hidden="true",
+            ),
+            line.chip,
+            type="button",
+            data_switch=line.chip,
+            aria_pressed=str(line.is_first).lower(),
+        )
         for line in drawn
     )
     return tag(

@@ -57,6 +57,10 @@ class Reading(HTMLParser):
         if self.open and self.open[-1] not in {"style", "script"}:
             self.text += " " + data
 
+    def charts(self) -> list[dict[str, str | None]]:
+        """The drawings that say something; a button's mark beside its name says nothing more."""
+        return [each for each in self.of("svg") if "aria-hidden" not in each]
+
     def of(self, name: str) -> list[dict[str, str | None]]:
         return [attributes for element, attributes in self.elements if element == name]
 
@@ -89,7 +93,7 @@ def test_a_page_fetches_nothing(quote: Quote) -> None:
 def test_every_chart_has_a_title_and_a_description_for_those_who_do_not_see_it(
     quote: Quote,
 ) -> None:
-    charts = read(quote).of("svg")
+    charts = read(quote).charts()
     assert len(charts) >= 4
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
 
@@ -162,12 +166,12 @@ def test_a_chip_without_a_price_is_named_and_left_out_of_the_cost_only() -> None
     seen = Reading(front(SERVING))
     assert "No price is known for trainium2: not drawn here." in seen.text
     drawn = [group["data-chip"] for group in seen.of("g")]
-    assert drawn == ["h200", "b200", "h100", "h200", "b200", "h100", "trainium2"]
+    assert drawn == ["h100", "b200", "h200", "trainium2", "h100", "b200", "h200"]
 
 
 def test_without_any_price_the_front_shows_throughput_alone() -> None:
     quote = serving_quote(plans=(serving_plan(usd=None),), front=front_of("h200", None, 90))
-    assert len(Reading(front(quote)).of("svg")) == 1
+    assert len(Reading(front(quote)).charts()) == 1
 
 
 def test_the_front_marks_the_limit_and_the_best_plan() -> None:
@@ -273,3 +277,13 @@ def test_a_plan_without_the_figure_keeps_its_place_in_the_others_numbers() -> No
     assert "3. h100 TP8" in seen.text
     assert "b200" not in seen.text
     assert "1 more plan is in the table only." in seen.text
+
+
+def test_of_many_chips_the_best_are_drawn_and_the_others_wait_for_their_button() -> None:
+    many = tuple(p for n in range(9) for p in front_of(f"chip{n}", 1.0 + n, 50))
+    seen = Reading(front(serving_quote(front=many, plans=())))
+    hidden = [group["data-chip"] for group in seen.of("g") if group.get("style")]
+    assert set(hidden) == {"chip6", "chip7", "chip8"}
+    off = [b["data-switch"] for b in seen.of("button") if b["aria-pressed"] == "false"]
+    assert set(off) == set(hidden)
+    assert "the buttons show 3 others" in seen.text
