@@ -13,6 +13,7 @@ from craton.silicon.report_text import (
     FREE,
     duration,
     interval,
+    named,
     number,
     ranking,
     split,
@@ -61,7 +62,7 @@ def timeline(plan: ServingPlan | TrainingPlan) -> Markup:
     if not terms:
         return NOTHING
     if isinstance(plan, TrainingPlan):
-        parts = [Part(f"{t.phase}: {t.name}", t.seconds, duration(t.seconds)) for t in terms]
+        parts = [Part(named(t), t.seconds, duration(t.seconds)) for t in terms]
         bars = [_timed("One step", parts)]
     else:
         bars = [

@@ -21,7 +21,7 @@ from craton.silicon.report_charts import (
     spread,
 )
 from craton.silicon.report_markup import NOTHING, Markup, join, table, tag
-from craton.silicon.report_text import duration, number
+from craton.silicon.report_text import duration, named, number
 
 _HEIGHT = 420.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76.0, WIDTH - 150.0, 34.0, _HEIGHT - 52.0
@@ -93,7 +93,7 @@ def _chart(found: Sequence[Dot], chip: Chip, ranks: int) -> Markup:
             x.at(dot.intensity),
             y.at(dot.tflops),
             3.5 + 6 * math.sqrt(dot.term.seconds / longest),
-            _name(dot.term),
+            named(dot.term),
         )
         for dot in shown
     ]
@@ -120,10 +120,6 @@ def _chart(found: Sequence[Dot], chip: Chip, ranks: int) -> Markup:
         f" peaks {', '.join(f'{name} {number(peak)} TFLOP/s' for peak, name in peaks.items())}."
     )
     return drawing(*parts, height=_HEIGHT, title="Roofline", description=description)
-
-
-def _name(term: Term) -> str:
-    return f"{term.phase}: {term.name}"
 
 
 def _peaks(chip: Chip, ranks: int) -> dict[float, str]:
@@ -178,7 +174,7 @@ def _figures(found: Sequence[Dot], chip: Chip, ranks: int) -> Markup:
     }
     rows: list[tuple[str, ...]] = [
         (
-            _name(dot.term),
+            named(dot.term),
             number(dot.intensity),
             number(dot.tflops),
             f"{100 * dot.tflops / (dot.intensity * bandwidth):.0f} %",

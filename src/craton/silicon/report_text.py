@@ -15,6 +15,7 @@ from craton.silicon.quote import (
     ServingJob,
     ServingPlan,
     Share,
+    Term,
     TrainingJob,
     TrainingPlan,
 )
@@ -24,6 +25,9 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 FREE = "free"
 """The share of memory that nothing uses, where a plan lists it."""
+
+WHOLE_STEP = "step"
+"""The phase of what belongs to no single phase."""
 
 _LETTERS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -107,6 +111,11 @@ def split(plan: ServingPlan | TrainingPlan) -> str:
         f"{plan.prefill_workers}{TIMES}{split_of(plan.prefill_layout)} prefill"
         f" + {plan.decode_workers}{TIMES}{split_of(plan.layout)} decode"
     )
+
+
+def named(term: Term) -> str:
+    """A part of the time with its phase, unless that is the whole step."""
+    return term.name if term.phase == WHOLE_STEP else f"{term.phase}: {term.name}"
 
 
 def provenance(plan: ServingPlan | TrainingPlan) -> Provenance:

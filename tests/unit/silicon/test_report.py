@@ -216,6 +216,7 @@ def test_an_unknown_chip_leaves_roofline_out_and_memory_without_its_size() -> No
 def test_serving_has_a_bar_for_each_phase_and_training_one_for_the_step() -> None:
     assert "Prefill: 542 ms" in Reading(timeline(serving_plan())).text
     assert len(Reading(timeline(serving_plan())).of("svg")) == 2
+    assert " 7 pipeline bubble" in Reading(timeline(training_plan())).text
     assert "One step: 4.31 s" in Reading(timeline(training_plan())).text
     assert len(Reading(timeline(training_plan())).of("svg")) == 1
 
