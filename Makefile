@@ -53,6 +53,7 @@ types: install-dev ## Pyright (as basedpyright ships it, without Node), strict
 
 docs: install-dev ## Rewrite the generated pages
 	$(BIN)/python -m craton.apis.aws.coverage > docs/coverage.md
+	$(BIN)/python -m craton.silicon.claims > docs/silicon-claims.md
 
 lock: install-dev ## Resolve the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
