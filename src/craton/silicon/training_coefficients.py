@@ -19,7 +19,7 @@ from craton.silicon.architecture import Experts
 from craton.silicon.case import TrainingCase
 from craton.silicon.operations import Quantity
 from craton.silicon.precision import Precision
-from craton.silicon.training_family import family_of, release_year
+from craton.silicon.training_family import release_year
 from craton.silicon.training_intervals import Residuals, kind_of, widened
 from craton.silicon.training_time import EFFICIENCY_MAX, Rates
 
@@ -30,6 +30,9 @@ RATE_NAMES = tuple(field.name for field in fields(Rates))
 
 _AGING = ("permute_passes", "expert_launch_us", "expert_near_exposed", "expert_far_exposed")
 """What of experts, beside their multiplications, gets cheaper from release to release."""
+
+
+UNSEEN = "-unseen"
 
 
 class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,11 +54,15 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     common: dict[str, float]
     family: dict[str, dict[str, float]]
     generation: dict[str, dict[str, float]]
+    chip: dict[str, dict[str, float]]
     precision: dict[str, dict[str, float]]
     chips: dict[str, str]
     """The generation of each chip that was measured."""
+    models: tuple[str, ...]
+    """The models that were measured, whatever they were measured on."""
     residuals: dict[str, Residuals]
-    """By kind (`training_intervals.kind_of`)."""
+    """By kind (`training_intervals.kind_of`): of runs left out of the fit one by one, and, under
+    the kind's name with `-unseen`, of runs whose whole model was left out."""
     unknown_factor: float
     """How much wider the interval is of a chip whose generation wasn't measured."""
 
@@ -74,7 +81,10 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def interval(self, case: TrainingCase) -> Residuals:
         """How far the estimate of a case may be off: quantiles of ln(measured / predicted)."""
-        found = self.residuals.get(kind_of(case)) or self.residuals["any"]
+        kind = kind_of(case)
+        if case.architecture.name not in self.models or not self.knows(case):
+            kind += UNSEEN
+        found = self.residuals[kind]
         return found if self.knows(case) else widened(found, self.unknown_factor)
 
     def _value(self, name: str, case: TrainingCase) -> float:
@@ -88,8 +98,9 @@ class Coefficients(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ) -> tuple[tuple[Mapping[str, Mapping[str, float]], str], ...]:
         """The tables of corrections, and which entry of each a case gets."""
         return (
-            (self.family, family_of(case)),
+            (self.family, kind_of(case)),
             (self.generation, self.chips.get(case.chip.name, "")),
+            (self.chip, case.chip.name),
             (self.precision, case.precision),
         )
 

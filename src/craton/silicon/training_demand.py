@@ -59,6 +59,11 @@ class Demand:
     expert: Quantity
     """Multiplications of routed experts."""
     expert_memory: Quantity
+    """Moving what goes into experts and comes out."""
+    expert_weights: Quantity
+    """Reading the experts' weights once."""
+    expert_rows: Quantity
+    """Tokens that share an expert's weights in one multiplication; 1 without experts."""
     wide: Quantity
     """Multiplications left in 16 bits (router, latent projections' index)."""
     logits: Quantity
@@ -74,6 +79,8 @@ class Demand:
     """Reading and writing what lies inside a block once: its nonlinearity, rotary positions."""
     permute: Quantity
     """Sorting tokens to experts and back."""
+    visit: Quantity
+    """Moving one element for each token and expert it visits."""
     quantize: Quantity
     """Casting the inputs of narrow multiplications."""
     scores: Quantity
@@ -85,7 +92,7 @@ class Demand:
     expert_kernels: Quantity
     """Launches of routing and experts, some waiting for the counts of tokens."""
     tensor: Quantity
-    """Gathering and scattering among tensor-parallel ranks."""
+    """Gathering and scattering among tensor-parallel ranks, as far as it can't be hidden."""
     tensor_latency: Quantity
     context: Quantity
     """Keys and values passed around among context-parallel ranks."""
@@ -218,6 +225,8 @@ class _Counting:
             gemm_memory=total.gemm_bytes / bytes_s,
             expert=total.expert_flops * scale / rate,
             expert_memory=total.expert_bytes / bytes_s,
+            expert_weights=total.expert_weights / bytes_s,
+            expert_rows=total.expert_rows,
             wide=total.wide_flops / wide_rate,
             logits=total.logits_flops * layout.pipeline * outputs / wide_rate,
             logits_memory=outputs * 3 * 4.0 * self.tokens * self.vocabulary_share / bytes_s,
@@ -227,6 +236,7 @@ class _Counting:
             norm=self.norm_bytes(layers) / bytes_s,
             activation=self.activation_bytes(layers) / bytes_s,
             permute=self.permute_bytes(layers) / bytes_s,
+            visit=self.visit_bytes(layers) / bytes_s,
             quantize=total.narrow_inputs / bytes_s,
             scores=self.score_bytes(layers) / bytes_s if unfused else 0.0,
             scores_again=float(unfused and case.recompute is Recompute.SELECTIVE),
@@ -292,6 +302,14 @@ class _Counting:
                 total += count * 4 * self.tokens / self.case.layout.tensor * row
         return total
 
+    def visit_bytes(self, layers: Sequence[tuple[float, LayerGroup]]) -> float:
+        visits = sum(
+            count * group.feed_forward.active
+            for count, group in layers
+            if isinstance(group.feed_forward, Experts)
+        )
+        return visits * self.tokens / self.case.layout.tensor * _BFLOAT
+
     def score_bytes(self, layers: Sequence[tuple[float, LayerGroup]]) -> float:
         heads = sum(
             count * group.mixer.heads
@@ -329,9 +347,23 @@ class _Counting:
             return 0.0, 0.0
         row = self.case.architecture.hidden * _BFLOAT
         once = sum(self.collective(Kind.ALL_GATHER, self.tokens * row, tensor, first=1))
+        if self.overlaps_tensor:
+            # Cut into a chunk a rank; each but the first is on its way while one is multiplied.
+            once /= tensor
         # Forward, each half layer gathers its input and scatters its output (or reduces it, which
         # is the same traffic).
         return 4 * layers * once, 4 * layers * self.latency(tensor)
+
+    @property
+    def overlaps_tensor(self) -> bool:
+        """Whether tensor-parallel traffic runs beside multiplications.
+
+        Megatron-Core does it (tp_comm_overlap) with sequence parallelism, not with experts.
+        """
+        mixed = any(
+            isinstance(group.feed_forward, Experts) for group in self.case.architecture.groups
+        )
+        return family_of(self.case) is Family.MEGATRON and self.case.sequence_parallel and not mixed
 
     def context_parallel(self, layers: Sequence[tuple[float, LayerGroup]]) -> float:
         layout = self.case.layout
@@ -437,8 +469,10 @@ class _Totals:
 
     def __init__(self, operations: Sequence[Operation], *, narrow: Precision) -> None:
         self.gemm_flops = self.gemm_bytes = self.expert_flops = self.expert_bytes = 0.0
+        self.expert_weights = 0.0
         self.wide_flops = self.logits_flops = self.attention_flops = 0.0
         self.recurrence_flops = self.recurrence_bytes = self.narrow_inputs = 0.0
+        self.expert_rows = 1.0
         is_narrow = narrow.bytes < _BFLOAT
         for operation in operations:
             flops = operation.count * float(operation.flops)
@@ -456,7 +490,9 @@ class _Totals:
                 self.gemm_bytes += moved
             elif operation.kind is Kind.EXPERTS:
                 self.expert_flops += flops
-                self.expert_bytes += moved
+                self.expert_weights += operation.count * float(operation.weight_bytes)
+                self.expert_bytes += operation.count * float(operation.data_bytes)
+                self.expert_rows = float(operation.rows)
                 if is_narrow and operation.columns:
                     self.narrow_inputs += flops / (2 * operation.columns) * _BFLOAT
             elif operation.kind is Kind.ATTENTION:

@@ -1,8 +1,9 @@
 """Between what an estimate of training lies in 80 % of cases, by how far such estimates were off.
 
-Residuals are kept by kind: the software's family, and whether the model has experts. They are of
-cases whose model (or table) the fit hadn't seen. A chip or a format that was never measured widens
-the interval by what leaving out a whole generation of chips was seen to cost.
+Residuals are kept by kind: the software's family, and whether the model has experts. A model that
+was measured, in whatever set-up, is judged by set-ups that were left out of the fit; a model that
+wasn't, by runs whose whole model was left out. A chip of a generation that was never measured
+widens the interval by what leaving out a whole generation was seen to cost.
 """
 
 from collections.abc import Sequence

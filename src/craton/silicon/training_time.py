@@ -31,6 +31,12 @@ class Rates:
     gemm_efficiency: Quantity
     """Of the peak rate, before what the memory traffic costs."""
     expert_efficiency: Quantity
+    expert_rows: Quantity
+    """Tokens an expert needs to be multiplied at half the rate that many tokens reach."""
+    gemm_passes: Quantity
+    """Times the operands of a multiplication are moved: tiles read them again, narrow formats are
+    cast and transposed."""
+    expert_passes: Quantity
     wide_efficiency: Quantity
     attention_efficiency: Quantity
     memory_efficiency: Quantity
@@ -38,6 +44,8 @@ class Rates:
     """Times the residual stream is read and written around a norm."""
     activation_passes: Quantity
     permute_passes: Quantity
+    visit_elements: Quantity
+    """Elements moved for a token and expert it visits, however wide: its place, its weight."""
     quantize_passes: Quantity
     score_passes: Quantity
     recurrence_passes: Quantity
@@ -51,6 +59,8 @@ class Rates:
     context_exposed: Quantity
     expert_near_exposed: Quantity
     expert_far_exposed: Quantity
+    expert_far_interleaved: Quantity
+    """The same, as a share, where a stage has several chunks: one computes while another sends."""
     send_exposed: Quantity
     data_near: Quantity
     """Seconds an ideal second of gradient or weight traffic really takes."""
@@ -111,16 +121,18 @@ def timeline_of(demand: Demand, rates: Rates) -> Timeline:
         demand.tensor * rates.tensor_exposed + demand.tensor_latency * rates.tensor_latency
     )
     context = (1.0 + passes) * demand.context * rates.context_exposed
+    overlap = np.where(np.greater(demand.virtual, 1.0), rates.expert_far_interleaved, 1.0)
     exchange = passes * (
         demand.expert_near * rates.expert_near_exposed
-        + demand.expert_far * rates.expert_far_exposed
+        + demand.expert_far * rates.expert_far_exposed * overlap
         + demand.expert_latency
     )
     work = sum(forward.values(), start=0.0) + sum(backward.values(), start=0.0) + again + inside
     busy = work + tensor + context + exchange
-    launches = demand.kernels * rates.launch_us + demand.expert_kernels * rates.expert_launch_us
-    host = (1.0 + passes) * launches * 1e-6
-    unit = (busy**_HOST_SHARPNESS + host**_HOST_SHARPNESS) ** (1 / _HOST_SHARPNESS)
+    host = (1.0 + passes) * demand.kernels * rates.launch_us * 1e-6
+    # Experts aren't launched before it is known how many tokens each got: that is waited for.
+    waits = (1.0 + passes) * demand.expert_kernels * rates.expert_launch_us * 1e-6
+    unit = (busy**_HOST_SHARPNESS + host**_HOST_SHARPNESS) ** (1 / _HOST_SHARPNESS) + waits
     turns = demand.micro_batches
 
     def twice(name: str) -> Quantity:
@@ -151,6 +163,7 @@ def _forward_parts(demand: Demand, rates: Rates) -> dict[str, Quantity]:
         demand.norm * rates.norm_passes
         + demand.activation * rates.activation_passes
         + demand.permute * rates.permute_passes
+        + demand.visit * rates.visit_elements
         + demand.quantize * rates.quantize_passes
         + demand.recurrence_memory * rates.recurrence_passes
     )
@@ -159,8 +172,11 @@ def _forward_parts(demand: Demand, rates: Rates) -> dict[str, Quantity]:
     return {
         "gemm": demand.gemm / rates.gemm_efficiency
         + demand.wide / rates.wide_efficiency
-        + demand.gemm_memory / memory,
-        "experts": demand.expert / rates.expert_efficiency + demand.expert_memory / memory,
+        + demand.gemm_memory * rates.gemm_passes / memory,
+        "experts": demand.expert
+        / rates.expert_efficiency
+        * (1.0 + rates.expert_rows / demand.expert_rows)
+        + (demand.expert_memory * rates.expert_passes + demand.expert_weights) / memory,
         "attention": (demand.attention + demand.recurrence) / rates.attention_efficiency,
         "scores": demand.scores * rates.score_passes / memory,
         "elementwise": elementwise / memory,
@@ -175,5 +191,7 @@ def _data_parallel(demand: Demand, rates: Rates, unit: Quantity) -> Quantity:
     # Sharded weights are gathered forward and backward, and gradients scattered, each micro-batch.
     traffic = reduce + gather * (1.0 + demand.sharded)
     times = 1.0 + demand.sharded * (demand.micro_batches - 1.0)
-    hidden = (1.0 - rates.data_exposed) * traffic - rates.data_window * unit
+    # Stages that wait in the pipeline have that time, too.
+    window = unit * (1.0 + (demand.stages - 1.0) / demand.virtual)
+    hidden = (1.0 - rates.data_exposed) * traffic - rates.data_window * window
     return times * (rates.data_exposed * traffic + np.maximum(hidden, 0.0))
