@@ -12,6 +12,7 @@ from craton.silicon.catalogue import load_catalogue
 from craton.silicon.layout import Layout
 from craton.silicon.models import find_model
 from craton.silicon.precision import Precision
+from craton.silicon.training_flops import model_flops_token
 
 DATA = Path(__file__).parent / "data"
 
@@ -34,7 +35,7 @@ _FRAMEWORK = {
     "mlperf_training_v5_0": "nemo",
     "korthikanti_2022": "megatron-lm",
     "neuron_training": "neuronx",
-    "papers_training": None,
+    "papers_training": "megatron",
 }
 
 TABLES = tuple(_FRAMEWORK)
@@ -84,6 +85,12 @@ def load(table: str) -> list[Run]:
         )
         tokens = case.global_batch * case.sequence
         step = row.get("step_s")
-        seconds = float(step) if step else tokens / (float(row["tokens_s_chip"]) * chips)
+        if step:
+            seconds = float(step)
+        elif row.get("tokens_s_chip"):
+            seconds = tokens / (float(row["tokens_s_chip"]) * chips)
+        else:
+            flops = tokens * model_flops_token(case)
+            seconds = flops / (float(row["tflops"]) * 1e12 * chips)
         runs.append(Run(table, architecture.name, row.get("task") or "pretrain", case, seconds))
     return runs
