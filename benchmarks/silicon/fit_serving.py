@@ -1,0 +1,178 @@
+"""Fit the serving model to measured runs and write `fits/serving.toml`.
+
+    python -m benchmarks.silicon.fit_serving
+
+Least squares on logarithms of times, robust (pseudo-Huber) since the sample has rows that other
+rows contradict, by Levenberg and Marquardt's method. Models count alike: a row's weight falls with
+how many rows there are of its model on its system under its framework.
+"""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.silicon.data_serving import Measured, measured, obtain, read
+from benchmarks.silicon.serving_figures import FAMILIES, Space, space, unpack
+from benchmarks.silicon.serving_table import Table, flows, tabulate
+from benchmarks.silicon.splits import SEEN, folds
+from craton.silicon.intervals import Correction
+from craton.silicon.serving_fit import ServingFit, Speculation
+
+Numbers = NDArray[np.float64]
+
+TTFT_WEIGHT = 0.35
+"""Of a time to first token, against a time per output token: it is that much noisier."""
+TPOT_KNEE, TTFT_KNEE = 0.15, 0.3
+"""Residuals from which the loss grows in proportion, not with the square."""
+PRIOR_WEIGHT = 0.3
+STEP = 1e-4
+
+
+def weights(table: Table) -> Numbers:
+    """One a row, 1 on the mean."""
+    groups = [(each.model, each.system, each.framework) for each in table.measured]
+    sizes = Counter(groups)
+    found = np.array([1.0 / np.sqrt(sizes[group]) for group in groups])
+    return np.sqrt(found / found.mean())
+
+
+def fit_figures(table: Table, of: Space, start: Numbers | None = None, rounds: int = 25) -> Numbers:
+    """The unknowns that explain the table best."""
+    weight = weights(table)
+
+    def residuals(unknowns: Numbers) -> Numbers:
+        flow = flows(table, of.expand(unknowns))
+        tpot = _huber(np.log(flow.tpot_s / table.tpot_s) * weight, TPOT_KNEE)
+        ttft = _huber(np.log(flow.ttft_s / table.ttft_s) * weight, TTFT_KNEE)
+        prior = (unknowns - of.start) / of.doubt * PRIOR_WEIGHT
+        return np.concatenate([tpot, ttft * TTFT_WEIGHT, prior])
+
+    return least_squares(residuals, of.start if start is None else start, rounds)
+
+
+def _huber(residual: Numbers, knee: float) -> Numbers:
+    return np.sign(residual) * knee * np.sqrt(2.0 * (np.hypot(1.0, residual / knee) - 1.0))
+
+
+def least_squares(
+    residuals: Callable[[Numbers], Numbers], start: Numbers, rounds: int, *, enough: float = 1e-4
+) -> Numbers:
+    """Levenberg and Marquardt's method with differences for derivatives."""
+    here, damping = start.copy(), 1e-2
+    value = residuals(here)
+    cost = float(value @ value)
+    for _ in range(rounds):
+        slopes = np.empty((len(value), len(here)))
+        for index in range(len(here)):
+            moved = here.copy()
+            moved[index] += STEP
+            slopes[:, index] = (residuals(moved) - value) / STEP
+        normal, downhill = slopes.T @ slopes, slopes.T @ value
+        before = cost
+        for _ in range(8):
+            step = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-9), -downhill)
+            tried = residuals(here + np.clip(step, -0.7, 0.7))
+            if float(tried @ tried) < cost:
+                here = here + np.clip(step, -0.7, 0.7)
+                value, cost = tried, float(tried @ tried)
+                damping = max(damping / 5.0, 1e-7)
+                break
+            damping *= 4.0
+        if before - cost < enough * before:
+            break
+    return here
+
+
+OUTPUT = Path("src/craton/silicon/fits/serving.toml")
+CACHE = Path("~/.cache/craton-bench/silicon").expanduser()
+SOURCE = (
+    "PyPI aiconfigurator-core 0.12.0 systems/silicon_sample.csv (Apache-2.0), mostly InferenceX:"
+    " H100, H200, B200, B300, GB200, GB300; filtered by benchmarks/silicon/data_serving.py"
+)
+NOTHING = Correction(features={}, offset=0.0, low=-0.3, high=0.3, unknown=1.5, limit=0.0)
+
+
+def family_of() -> dict[str, str]:
+    """The family of each chip."""
+    return {chip: name for name, chips in FAMILIES.items() for chip in chips}
+
+
+def blank(of: Space, unknowns: Numbers, rows: int = 0) -> ServingFit:
+    """A fit without corrections."""
+    families, software = unpack(unknowns, of)
+    return ServingFit(
+        source=SOURCE,
+        fitted=datetime.now(UTC).date(),
+        rows=rows,
+        families=families,
+        software=software,
+        speculation=Speculation(drafted=3.0, accepted=2.2),
+        ttft=NOTHING,
+        tpot=NOTHING,
+    )
+
+
+def table_of(rows: list[Measured], of: Space) -> Table:
+    """The passes of all rows."""
+    return tabulate(rows, blank(of, of.start), family_of(), of.names)
+
+
+def main() -> None:
+    """Fit, and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=Path, help="silicon_sample.csv, where it is at hand")
+    path = parser.parse_args().sample or obtain(CACHE)
+    rows, left = measured(read(path), known=SEEN)
+    for reason, count in left.most_common():
+        print(f"{count:5d} rows left out: {reason}")
+    of = space()
+    table = table_of(rows, of)
+    unknowns = fit_figures(table, of)
+    fit = blank(of, unknowns, len(rows))
+    out = np.zeros((2, len(rows)))
+    for _, mine in folds(rows, "model"):
+        other = fit_figures(table.select(~mine), of, unknowns, 8)
+        part = table.select(mine)
+        flow = flows(part, of.expand(other))
+        out[:, mine] = np.log(part.tpot_s / flow.tpot_s), np.log(part.ttft_s / flow.ttft_s)
+    tpot, ttft = (
+        msgspec.structs.replace(NOTHING, low=round(float(low), 3), high=round(float(high), 3))
+        for low, high in np.quantile(out, [0.1, 0.9], axis=1).T
+    )
+    fit = msgspec.structs.replace(fit, tpot=tpot, ttft=ttft)
+    lines = [
+        "# Written by benchmarks/silicon/fit_serving.py; silicon/efficiency.py says what they mean.",
+        *toml_lines(msgspec.to_builtins(fit, builtin_types=(date,))),
+    ]
+    OUTPUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def toml_lines(table: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """A table as TOML: its own values, then its tables."""
+    for key, value in table.items():
+        if not isinstance(value, dict):
+            yield f"{key} = {_toml(value)}"
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield f"\n[{path}{key}]"
+            yield from toml_lines(value, f"{path}{key}.")
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float):
+        return f"{value:g}" if "." in f"{value:g}" or "e" in f"{value:g}" else f"{value:.1f}"
+    return json.dumps(value)
+
+
+if __name__ == "__main__":
+    main()

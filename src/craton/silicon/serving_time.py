@@ -1,0 +1,115 @@
+"""How long one pass of a replica takes: its operations, and the software's own time.
+
+One call times every batch of a split.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from craton.silicon.architecture import Architecture
+from craton.silicon.chip import Chip, LinkLevel
+from craton.silicon.efficiency import Rates, Software, operation_seconds, rates
+from craton.silicon.layout import Layout
+from craton.silicon.operations import Formats, Pass, Quantity
+from craton.silicon.precision import Precision
+from craton.silicon.serving_demand import Demand, Numbers, demand
+from craton.silicon.serving_fit import ServingFit, load_serving_fit
+
+
+@dataclass(frozen=True, slots=True)
+class Clockwork:
+    """A replica under a framework: it times passes."""
+
+    architecture: Architecture
+    layout: Layout
+    formats: Formats
+    chip: Chip
+    levels: tuple[LinkLevel, ...]
+    gemm: Precision | None
+    software: Software
+    rates: Rates
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Prompt tokens a pass of one attention group takes, at most."""
+        return self.software.chunk_tokens
+
+    @property
+    def fused(self) -> float:
+        """Of a decode step's fixed part, what a prefill that runs with it saves."""
+        return self.software.fused
+
+    @property
+    def first_wave(self) -> float:
+        """Of all prompts in flight, the part that is ahead of one since requests go in step."""
+        return self.software.first_wave
+
+    @property
+    def request_s(self) -> float:
+        """Reading, tokenising and answering a request."""
+        return self.software.request_ms / 1e3
+
+    def demand(self, step: Pass, *, busy_groups: Quantity | None = None) -> Demand:
+        """What a pass asks of a chip; `busy_groups` attention groups have tokens (default: all)."""
+        return demand(
+            self.architecture,
+            self.layout,
+            self.formats,
+            step,
+            self.chip,
+            levels=self.levels,
+            gemm=self.gemm,
+            busy_groups=busy_groups,
+        )
+
+    def operations(self, asked: Demand) -> Numbers:
+        """Seconds of each operation of one stage over a pass: a row each, a column a case."""
+        return operation_seconds(asked, self.rates)
+
+    def seconds(self, step: Pass, *, busy_groups: Quantity | None = None) -> Numbers:
+        """Seconds from a pass's begin to its tokens, one for each case in `step`."""
+        asked = self.demand(step, busy_groups=busy_groups)
+        # A token goes through all stages one after the other.
+        stages = self.operations(asked).sum(axis=0) * self.layout.pipeline
+        return stages + self.overhead_s(step.sequences)
+
+    def overhead_s(self, sequences: Quantity) -> Numbers:
+        """What the software adds to a pass with that many sequences in a group."""
+        each = self.software.sequence_us / 1e6 * np.asarray(sequences, dtype=np.float64)
+        return self.software.step_ms / 1e3 + each
+
+
+def clockwork(  # noqa: PLR0917 - a set-up in the order of a case
+    architecture: Architecture,
+    layout: Layout,
+    formats: Formats,
+    chip: Chip,
+    levels: Sequence[LinkLevel] | None = None,
+    framework: str | None = None,
+    *,
+    gemm: Precision | None = None,
+    fit: ServingFit | None = None,
+) -> Clockwork:
+    """The clockwork of one replica. `levels` are the server's links, the chip's own by default."""
+    fit = fit or load_serving_fit()
+    software = fit.framework(framework)
+    return Clockwork(
+        architecture,
+        layout,
+        formats,
+        chip,
+        tuple(levels or chip.links),
+        gemm,
+        software,
+        rates(fit.family(chip), software),
+    )
+
+
+def step_seconds(work: Clockwork, sequences: Quantity, context: float) -> Numbers:
+    """Decode steps with `sequences` in the replica, `context` tokens long on the mean."""
+    groups = work.layout.data
+    a_group = np.maximum(np.asarray(sequences, dtype=np.float64) / groups, 1.0)
+    step = Pass(a_group, a_group, context, a_group)
+    return work.seconds(step, busy_groups=np.minimum(sequences, groups))
