@@ -91,7 +91,7 @@ def _anatomy(quote: Quote, chips: dict[str, Chip]) -> list[Markup]:
 
 
 def _lost(quote: Quote) -> Markup:
-    found = losses(quote.refusals)
+    found = losses(quote)
     if not found:
         return NOTHING
     rows: list[tuple[str, ...]] = [

@@ -7,10 +7,11 @@ from math import isfinite
 from craton.silicon.chip import Chip
 from craton.silicon.estimate import Estimate
 from craton.silicon.quote import Quote, ServingPlan, TrainingPlan
-from craton.silicon.report_charts import SERIES, WIDTH, Axis, drawing, linear, logarithmic
+from craton.silicon.report_charts import LETTER, SERIES, WIDTH, Axis, drawing, linear, logarithmic
 from craton.silicon.report_markup import NOTHING, Markup, join, table, tag
 from craton.silicon.report_text import (
     FREE,
+    called,
     duration,
     interval,
     named,
@@ -68,7 +69,11 @@ def timeline(plan: ServingPlan | TrainingPlan) -> Markup:
         bars = [
             _timed(
                 phase.capitalize(),
-                [Part(t.name, t.seconds, duration(t.seconds)) for t in terms if t.phase == phase],
+                [
+                    Part(called(t), t.seconds, duration(t.seconds))
+                    for t in terms
+                    if t.phase == phase
+                ],
             )
             for phase in dict.fromkeys(term.phase for term in terms)
         ]
@@ -125,20 +130,16 @@ def _bar(parts: Sequence[Part], *, whole: float, title: str, rest: str) -> Marku
     return drawing(*pieces, height=_BAR + 2, title=title, description=told)
 
 
-_LETTER = 7.2
-"""Pixels a letter of a label takes at most."""
-
-
 def _inside(index: int, name: str, left: float, right: float) -> Markup:
     """The piece's number, with its name where there is room, and nothing where there is none."""
     full, short = f"{index} {name}", str(index)
-    if len(full) * _LETTER < right - left - 6:
+    if len(full) * LETTER < right - left - 6:
         return _name(full, left, right, class_="inside")
     return _name(short, left, right, class_="inside")
 
 
 def _name(text: str, left: float, right: float, *, class_: str) -> Markup:
-    if len(text) * _LETTER > right - left - 2:
+    if len(text) * LETTER > right - left - 2:
         return NOTHING
     middle = (left + right) / 2
     return tag("text", text, x=middle, y=_BAR / 2 + 6, class_=class_, text_anchor="middle")

@@ -178,8 +178,8 @@ class Box:
         )
 
 
-LETTER = 6.4
-"""Pixels a letter of a small label takes at most on the mean."""
+LETTER = 7.2
+"""Pixels a letter of a label takes at most, on the mean; fonts differ."""
 
 
 def beside(

@@ -58,8 +58,9 @@ class Line:
 
 
 def lines(quote: Quote) -> list[Line]:
-    """The chips of the front: those with a plan first, in the plans' order."""
-    ranked = dict.fromkeys([plan.chip for plan in quote.plans] + [p.chip for p in quote.front])
+    """The chips of the front: those with a plan in the plans' order, then by their least cost."""
+    others = sorted(quote.front, key=lambda point: _cost(point) or inf)
+    ranked = dict.fromkeys([plan.chip for plan in quote.plans] + [p.chip for p in others])
     found: list[Line] = []
     for chip in ranked:
         points = sorted(
@@ -135,7 +136,9 @@ def _cost_view(quote: Quote, drawn: Sequence[Line]) -> Markup:
     if chosen is not None:
         costs = [*costs, chosen[1]]
     unpriced = [line.chip for line in drawn if not placed[line.chip]]
-    note = f"No price is known for {', '.join(unpriced)}: not drawn here." if unpriced else ""
+    notes = [f"No price is known for {', '.join(unpriced)}: not drawn here."] if unpriced else []
+    if chosen is not None:
+        notes.append(_of_the_ring(quote))
     return _view(
         quote,
         [(line, [(p.tokens_s_user, cost, p) for p, cost in placed[line.chip]]) for line in drawn],
@@ -143,8 +146,16 @@ def _cost_view(quote: Quote, drawn: Sequence[Line]) -> Markup:
         y_title="$ per million output tokens",
         title="Cost against interactivity, by chip",
         chosen=chosen,
-        note=note,
+        note=" ".join(notes),
     )
+
+
+def _of_the_ring(quote: Quote) -> str:
+    """Why the best plan need not lie on its chip's line."""
+    best = quote.plans[0]
+    apart = isinstance(best, ServingPlan) and best.prefill_layout is not None
+    rest = "; it has prefill and decode apart, the lines have them together." if apart else "."
+    return "The ring is the best plan, at the load asked for" + rest
 
 
 def _throughput_view(quote: Quote, drawn: Sequence[Line]) -> Markup:

@@ -11,6 +11,7 @@ from craton.silicon.estimate import Estimate, Provenance
 from craton.silicon.layout import Layout
 from craton.silicon.quote import (
     Objective,
+    Quote,
     Refusal,
     ServingJob,
     ServingPlan,
@@ -113,9 +114,43 @@ def split(plan: ServingPlan | TrainingPlan) -> str:
     )
 
 
+_PARTS = {
+    "gemm": "matrix multiplications",
+    "qkv": "queries, keys, values",
+    "query": "queries, compressed",
+    "absorb": "keys and values, absorbed",
+    "in": "recurrence in",
+    "out": "attention out",
+    "up": "feed-forward up",
+    "down": "feed-forward down",
+    "narrow": "experts' inputs",
+    "widen": "experts' outputs",
+    "dispatch": "tokens to experts",
+    "combine": "tokens from experts",
+    "expert": "tokens to and from experts",
+    "logits": "output matrix",
+    "gather-logits": "gather of the output",
+    "mix": "all-reduce after attention",
+    "feed-forward": "all-reduce after feed-forward",
+    "stage": "to the next stage",
+    "host": "waiting for launches",
+    "tensor": "tensor-parallel traffic",
+    "context": "context-parallel traffic",
+    "send": "pipeline traffic",
+    "bubble": "pipeline bubble",
+    "data": "data-parallel traffic",
+}
+"""Operations and parts of a step, as a reader who doesn't know the code would call them."""
+
+
+def called(term: Term) -> str:
+    """A part of the time in words; its own name where there are none."""
+    return _PARTS.get(term.name, term.name)
+
+
 def named(term: Term) -> str:
-    """A part of the time with its phase, unless that is the whole step."""
-    return term.name if term.phase == WHOLE_STEP else f"{term.phase}: {term.name}"
+    """A part of the time in words, with its phase unless that is the whole step."""
+    return called(term) if term.phase == WHOLE_STEP else f"{term.phase}: {called(term)}"
 
 
 def provenance(plan: ServingPlan | TrainingPlan) -> Provenance:
@@ -187,8 +222,15 @@ _HERE = "\0"
 """Stands for a figure in the shape of a reason; no text has it."""
 
 
-def losses(refusals: Sequence[Refusal]) -> list[Loss]:
-    """Refusals grouped by chip and by reason, figures aside; the order of the first of each."""
+def losses(quote: Quote) -> list[Loss]:
+    """Refusals grouped by chip and by reason, figures aside; chips without any plan first."""
+    planned = {plan.chip for plan in quote.plans}
+    found = grouped(quote.refusals)
+    return sorted(found, key=lambda loss: loss.chip in planned)
+
+
+def grouped(refusals: Sequence[Refusal]) -> list[Loss]:
+    """Refusals grouped by chip and by reason, figures aside, in the order of the first of each."""
     groups: dict[tuple[str, str], list[Refusal]] = {}
     for refusal in refusals:
         groups.setdefault((refusal.chip, _FIGURE.sub(_HERE, refusal.reason)), []).append(refusal)
@@ -203,7 +245,10 @@ def losses(refusals: Sequence[Refusal]) -> list[Loss]:
 
 
 def tried_in_short(loss: Loss) -> str:
-    """The first few splits, and how many more there were."""
+    """What was tried: from the least to the most where only sizes differ, else the first few."""
+    shapes = {_FIGURE.sub(_HERE, each) for each in loss.tried}
+    if len(loss.tried) > 1 and len(shapes) == 1 and (shape := shapes.pop()).startswith(_HERE):
+        return _ranged(shape, loss.tried)
     shown, rest = loss.tried[:_TRIED_MAX], len(loss.tried) - _TRIED_MAX
     return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
@@ -243,7 +288,7 @@ def training_question(job: TrainingJob) -> str:
         f"in {job.precision}",
     ]
     if job.deadline_days is not None:
-        asked.append(f"done within {number(job.deadline_days)} days")
+        asked.append(f"done within {duration(86_400 * job.deadline_days)}")
     return ", ".join(asked + _limits(job)) + f"; least {RANKED_BY[job.objective]} first"
 
 

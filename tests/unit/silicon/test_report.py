@@ -178,6 +178,9 @@ def test_the_front_marks_the_limit_and_the_best_plan() -> None:
     seen = Reading(front(SERVING))
     assert "ITL limit 40 ms" in seen.text
     assert "best plan" in seen.text
+    assert "The ring is the best plan, at the load asked for." in seen.text
+    apart = serving_quote(plans=(serving_plan(prefill=(3, Layout())),))
+    assert "it has prefill and decode apart" in Reading(front(apart)).text
     free = msgspec.structs.replace(SERVING_JOB, itl_limit_ms=None)
     assert "ITL limit" not in Reading(front(serving_quote(job=free))).text
 
@@ -281,10 +284,10 @@ def test_a_plan_without_the_figure_keeps_its_place_in_the_others_numbers() -> No
 
 
 def test_of_many_chips_the_best_are_drawn_and_the_others_wait_for_their_button() -> None:
-    many = tuple(p for n in range(9) for p in front_of(f"chip{n}", 1.0 + n, 50))
-    seen = Reading(front(serving_quote(front=many, plans=())))
+    many = tuple(p for n in range(9) for p in front_of(f"chip{n}", 9.0 - n, 50))
+    seen = Reading(front(serving_quote(front=many, plans=(serving_plan("chip0"),))))
     hidden = [group["data-chip"] for group in seen.of("g") if group.get("style")]
-    assert set(hidden) == {"chip6", "chip7", "chip8"}
+    assert set(hidden) == {"chip1", "chip2", "chip3"}
     off = [b["data-switch"] for b in seen.of("button") if b["aria-pressed"] == "false"]
     assert set(off) == set(hidden)
     assert "the buttons show 3 others" in seen.text

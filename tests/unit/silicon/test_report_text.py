@@ -8,6 +8,7 @@ from craton.silicon.quote import Refusal
 from craton.silicon.report_text import (
     count,
     duration,
+    grouped,
     interval,
     losses,
     memory_used,
@@ -17,7 +18,7 @@ from craton.silicon.report_text import (
     split_of,
     tried_in_short,
 )
-from tests.fakes.quotes import CHIPS, SERVING_JOB, TRAINING_JOB, serving_plan
+from tests.fakes.quotes import CHIPS, SERVING_JOB, TRAINING_JOB, serving_plan, serving_quote
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_refusals_of_one_kind_are_told_once_with_their_range() -> None:
         Refusal("h100", "PP2", "needs 81 GiB, has 80"),
         Refusal("b200", "TP1", "needs 1,200 GiB, has 180"),
     ]
-    found = losses(refusals)
+    found = grouped(refusals)
     assert [(loss.chip, loss.tried, loss.reason) for loss in found] == [
         ("h100", ("TP1", "PP2"), "needs 81\N{EN DASH}142.5 GiB, has 80"),
         ("h100", ("TP2",), "ITL 61 ms"),
@@ -102,12 +103,28 @@ def test_refusals_of_one_kind_are_told_once_with_their_range() -> None:
 
 
 def test_a_reason_with_the_grouping_sign_in_it_is_told_as_it_is() -> None:
-    assert losses([Refusal("a", "b", "case #4 of 5")])[0].reason == "case #4 of 5"
+    assert grouped([Refusal("a", "b", "case #4 of 5")])[0].reason == "case #4 of 5"
 
 
 def test_many_tries_are_shortened() -> None:
-    loss = losses([Refusal("h100", f"TP{n}", "too slow") for n in range(1, 7)])[0]
+    loss = grouped([Refusal("h100", f"TP{n}", "too slow") for n in range(1, 7)])[0]
     assert tried_in_short(loss) == "TP1, TP2, TP3 and 3 more"
+    sizes = [Refusal("h100", f"{n} chips a replica", "too slow") for n in (2, 16, 4)]
+    assert tried_in_short(grouped(sizes)[0]) == "2\N{EN DASH}16 chips a replica"
+    assert tried_in_short(grouped(sizes[:1])[0]) == "2 chips a replica"
+
+
+def test_chips_without_any_plan_come_first_among_what_lost() -> None:
+    refusals = (
+        Refusal("h200", "TP1", "slow"),
+        Refusal("l40s", "TP1", "slow"),
+        Refusal("h200", "TP2", "late"),
+    )
+    assert [loss.chip for loss in losses(serving_quote(refusals=refusals))] == [
+        "l40s",
+        "h200",
+        "h200",
+    ]
 
 
 def test_a_job_is_one_line() -> None:
@@ -116,6 +133,6 @@ def test_a_job_is_one_line() -> None:
         " least cost first"
     )
     assert question(TRAINING_JOB) == (
-        "2T tokens in sequences of 8,192, 4M tokens a step, in bf16, done within 30 days;"
+        "2T tokens in sequences of 8,192, 4M tokens a step, in bf16, done within 30 d;"
         " least cost first"
     )
