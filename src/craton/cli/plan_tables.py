@@ -17,6 +17,7 @@ from craton.silicon.report_text import (
     number,
     provenance,
     question,
+    ranking,
     split,
     tried_in_short,
     value_of,
@@ -67,12 +68,12 @@ _WORDS = frozenset({"", "CHIP", "SPLIT", "RECOMPUTE", "SHARDING", "PRICE", "REST
 _STAYS = "\N{NO-BREAK SPACE}"
 
 
-def print_quote(quote: Quote, chips: Mapping[str, Chip]) -> None:
-    """The plans, best first, what lost and why, and what to be wary of."""
+def print_quote(quote: Quote, chips: Mapping[str, Chip], *, top: int) -> None:
+    """The `top` best plans, what follows them, what lost and why, and what to be wary of."""
     print_lines(f"{quote.job.architecture.name}: {question(quote.job)}.", "")
     rows: list[tuple[str, ...]] = []
     columns: tuple[str, ...] = _SERVING
-    for rank, plan in enumerate(quote.plans, 1):
+    for rank, plan in enumerate(quote.plans[:top], 1):
         used = memory_used(plan, chips.get(plan.chip))
         if isinstance(plan, ServingPlan):
             row = serving_row(plan, used)
@@ -89,10 +90,25 @@ def print_quote(quote: Quote, chips: Mapping[str, Chip]) -> None:
         print_lines(
             "", "With each figure comes the interval that holds the truth in 80 % of cases."
         )
+    if len(quote.plans) > top:
+        print_lines("", further_down(quote, top))
     _print_losses(quote)
     if quote.warnings:
         print_lines("", *(f"Take note: {warning}" for warning in quote.warnings))
     print_lines("", f"Quote {quote.id}.")
+
+
+def further_down(quote: Quote, top: int) -> str:
+    """The best plan of each chip that isn't among the first, by what plans are ranked by."""
+    shown = {plan.chip for plan in quote.plans[:top]}
+    best: dict[str, str] = {}
+    for plan in quote.plans[top:]:
+        if plan.chip not in shown:
+            best.setdefault(plan.chip, value_of(ranking(plan, quote.job.objective)[1]))
+    unit, _ = ranking(quote.plans[0], quote.job.objective)
+    others = f" ({unit}): {', '.join(f'{chip} {value}' for chip, value in best.items())}"
+    rest = len(quote.plans) - top
+    return f"Below these, {rest} more{others if best else ''}. --top {len(quote.plans)} shows all."
 
 
 def blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
@@ -167,7 +183,7 @@ def _cell(estimate: Estimate | None) -> str:
 
 
 def _print_losses(quote: Quote) -> None:
-    found = losses(quote.refusals)
+    found = losses(quote)
     if not found:
         return
     print_lines("", "What lost, and why:")
