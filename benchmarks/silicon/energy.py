@@ -17,6 +17,7 @@ from benchmarks.silicon.fit_energy import (
     doubts,
     groups,
     held_out,
+    implied_steps,
     power_held_out,
     spread,
     table,
@@ -46,6 +47,9 @@ def main() -> None:
     half = spread(measured, out, doubt) / Z_80
     power_doubt = spread(data.share, power, np.ones(len(rows))) / Z_80
     _given_rate(measured, out, power * data.step_ms, half * doubt, power_doubt)
+    steps = implied_steps(rows, data, model)
+    print(f"step time implied by both, leave one model out: {_error(steps, data.step_ms):6.1%}")
+    print(f"watts, from the set-up alone: {_error(out / steps, data.share):6.1%}\n")
     for label, kinds in (("model", model), ("set-up", np.array([row.group for row in rows]))):
         for kind in np.unique(kinds):
             mine = kinds == kind
@@ -91,7 +95,7 @@ def _given_rate(
     inside = ((measured >= value / apart) & (measured <= value * apart)).mean()
     print(
         f"joules/token, given tokens/s, leave one model out: {_error(value, measured):6.1%}"
-        f"  80 % interval holds {inside:.0%}\n"
+        f"  80 % interval holds {inside:.0%}"
     )
 
 

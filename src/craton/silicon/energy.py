@@ -4,7 +4,7 @@ The energy of a step is a sum: each thing the step does (`energy_terms`) takes a
 specification, and a fitted factor says how many milliseconds at full board power (TDP) it costs.
 Fitting energy itself, and not time and power apart, is what makes it hold: a chip that waits takes
 longer and burns less. Power is an idle share and two saturating ones, of how busy memory and
-multipliers are. Where tokens a second are known, energy is also power times time, and both
+multipliers are. Where tokens a second were measured, energy is also power times time, and both
 estimates are weighed by how uncertain they are. Coefficients and residuals: `fits/energy.toml`,
 written by `benchmarks/silicon/fit_energy.py`.
 """
@@ -41,6 +41,8 @@ class PowerFit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compute_half: float
     spread: float
     """Standard deviation of the natural logarithm of measured over predicted."""
+    step_spread: float
+    """The same of the time of a step that energy and power imply."""
     error: float
     """Mean absolute relative error given measured tokens a second, leave one model out."""
 
@@ -89,9 +91,9 @@ def estimate_energy(
 ) -> EnergyEstimate:
     """Joules a token and watts a chip of a set-up.
 
-    `tokens_s` is what all its chips put out, measured or estimated; without it, the time of a step
-    is what energy and power imply. Raises BadRequest without a concurrency, Unsupported where
-    nobody publishes the chip's power.
+    `tokens_s` is what all its chips put out. Measured, it sharpens both; estimated, it is weighed
+    against the time of a step that energy and power imply, and only moves the watts. Raises
+    BadRequest without a concurrency, Unsupported where nobody publishes the chip's power.
     """
     fit = fit or load_energy_fit()
     chip = case.chip.name
@@ -102,21 +104,22 @@ def estimate_energy(
     energy_ms = step_energy_ms(terms, chip, fit)
     doubt = fit.spread if _kin(chip, fit) else fit.spread_elsewhere
     doubt *= uncertainty(case.architecture) / Z_80
-    if tokens_s is None:
-        step_ms = _implied_step_ms(terms, energy_ms, chip, fit, several=several)
-        share, share_doubt = energy_ms / step_ms, fit.power.spread
-    else:
-        step_ms = pool.sequences / tokens_s.value * 1e3
-        time_doubt = math.log(tokens_s.high / tokens_s.low) / (2.0 * Z_80)
-        drawn = step_power(terms, step_ms, chip, fit, several=several)
-        longer, weaker = _LENGTHENS * time_doubt, (1.0 - _LENGTHENS) * time_doubt
-        share, share_doubt = blend(
-            (energy_ms / step_ms, math.hypot(doubt, time_doubt)),
-            (drawn, math.hypot(fit.power.spread, weaker)),
-        )
-        energy_ms, doubt = blend(
-            (energy_ms, doubt), (drawn * step_ms, math.hypot(fit.power.spread, longer))
-        )
+    step_ms = implied_step_ms(terms, energy_ms, chip, fit, several=several)
+    step_doubt = fit.power.step_spread
+    if tokens_s is not None:
+        given_ms = pool.sequences / tokens_s.value * 1e3
+        if tokens_s.provenance is Provenance.MEASURED:
+            step_ms, step_doubt = given_ms, 0.0
+        else:
+            # An estimate of time rests on what this one rests on, and tells energy nothing new.
+            given_doubt = math.log(tokens_s.high / tokens_s.low) / (2.0 * Z_80)
+            given_doubt = max(given_doubt, fit.power.step_spread)
+            step_ms, step_doubt = blend((step_ms, step_doubt), (given_ms, given_doubt))
+    share = step_power(terms, step_ms, chip, fit, several=several)
+    share_doubt = math.hypot(fit.power.spread, _WEAKENS * step_doubt)
+    if step_doubt == 0.0:
+        energy_ms, doubt = blend((energy_ms, doubt), (share * step_ms, fit.power.spread))
+        share, share_doubt = energy_ms / step_ms, doubt
     # Chips that only prefill stand idle for a decode step whose prompts are counted with it.
     idle_ms = pool.others * fit.power.idle.get(_kin(chip, fit) or "", fit.power.idle[""]) * step_ms
     joules = (energy_ms * pool.chips + idle_ms) * 1e-3 * board / pool.sequences
@@ -129,8 +132,8 @@ def estimate_energy(
     )
 
 
-_LENGTHENS = 0.6
-"""How much of a longer step shows in its energy: the rest is lower power."""
+_WEAKENS = 0.6
+"""Share of a longer step's time that shows as lower power; the rest is energy."""
 
 
 def uncertainty(architecture: Architecture) -> float:
@@ -208,7 +211,7 @@ def _pool(case: ServingCase, terms: StepTerms) -> _Pool:
     return _Pool(replicas * case.layout.chips, 0, sequences * case.layout.data * replicas)
 
 
-def _implied_step_ms(
+def implied_step_ms(
     terms: StepTerms, energy_ms: float, chip: str, fit: EnergyFit, *, several: bool
 ) -> float:
     """The time over which the power of a step adds up to its energy, by halving an interval."""

@@ -126,14 +126,17 @@ def test_the_estimate_of_a_plain_set_up_is_of_the_measured_order() -> None:
     assert found.joules_token.provenance is Provenance.FITTED
 
 
-def test_a_measured_rate_narrows_the_interval_and_an_uncertain_one_hardly_moves_it() -> None:
+def test_a_measured_rate_narrows_the_interval() -> None:
     alone = estimate_energy(case()).joules_token
     known = estimate_energy(case(), measured(3400.0)).joules_token
-    guessed = estimate_energy(
-        case(), Estimate(6800.0, 1700.0, 27200.0, Provenance.SPEC_EXTRAPOLATED)
-    ).joules_token
     assert known.high / known.low < alone.high / alone.low
-    assert guessed.value == pytest.approx(alone.value, rel=0.1)
+
+
+def test_an_estimated_rate_moves_watts_and_leaves_energy_alone() -> None:
+    alone = estimate_energy(case())
+    slow = estimate_energy(case(), Estimate(1000.0, 900.0, 1111.0, Provenance.FITTED))
+    assert slow.joules_token == alone.joules_token
+    assert slow.watts_chip.value < alone.watts_chip.value
 
 
 def test_no_chip_draws_more_than_its_board_allows() -> None:
