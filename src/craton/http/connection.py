@@ -249,7 +249,7 @@ class Http1Connection(asyncio.Protocol):
         self._server.tasks.add(self._task)
 
     async def _serve(self) -> None:
-        """Handle the connection's requests in turn, all in one task: to make one costs 3 µs."""
+        """Handle the connection's requests in turn, in one task: one for each costs a µs more."""
         task = self._task
         assert task is not None
         try:
