@@ -28,7 +28,13 @@ FITS = Path(__file__).parent / "fits"
 RATE_NAMES = tuple(field.name for field in fields(Rates))
 
 
-_AGING = ("permute_passes", "expert_launch_us", "expert_near_exposed", "expert_far_exposed")
+_AGING = (
+    "permute_passes",
+    "expert_launch_us",
+    "local_expert_us",
+    "expert_near_exposed",
+    "expert_far_exposed",
+)
 """What of experts, beside their multiplications, gets cheaper from release to release."""
 
 

@@ -21,25 +21,23 @@ from craton.silicon.architecture import (
     Recurrent,
 )
 from craton.silicon.case import Recompute, Sharding, TrainingCase
-from craton.silicon.chip import LinkLevel
 from craton.silicon.layout import Layout
-from craton.silicon.links import collective_seconds, spans
 from craton.silicon.operations import (
     Formats,
     Kind,
     Operation,
     Pass,
     Quantity,
-    distinct_experts,
     forward,
 )
 from craton.silicon.precision import Precision
 from craton.silicon.training_family import Family, family_of
 from craton.silicon.training_flops import logits_passes, trained
 from craton.silicon.training_memory import expert_parameters, shared_parameters
+from craton.silicon.training_traffic import Traffic, layers_of_stage, stream_share, tokens_of
 
 _BFLOAT = 2.0
-"""Bytes of an activation, a gradient on the wire or a gathered weight."""
+"""Bytes of an activation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +77,6 @@ class Demand:
     """Reading and writing what lies inside a block once: its nonlinearity, rotary positions."""
     permute: Quantity
     """Sorting tokens to experts and back."""
-    visit: Quantity
-    """Moving one element for each token and expert it visits."""
     quantize: Quantity
     """Casting the inputs of narrow multiplications."""
     scores: Quantity
@@ -90,7 +86,9 @@ class Demand:
     kernels: Quantity
     """Launches."""
     expert_kernels: Quantity
-    """Launches of routing and experts, some waiting for the counts of tokens."""
+    """Layers with experts: each waits once to know how many tokens each expert got."""
+    local_experts: Quantity
+    """Experts of a rank, over its layers."""
     tensor: Quantity
     """Gathering and scattering among tensor-parallel ranks, as far as it can't be hidden."""
     tensor_latency: Quantity
@@ -165,19 +163,8 @@ class _Counting:
     case: TrainingCase
 
     @property
-    def levels(self) -> Sequence[LinkLevel]:
-        server = self.case.server
-        return server.links if server is not None and server.links else self.case.chip.links
-
-    @property
     def tokens(self) -> float:
-        """Of one micro-batch on one context-parallel rank."""
-        return self.case.micro_batch * self.case.sequence / self.case.layout.context
-
-    @property
-    def own_share(self) -> float:
-        """Of the residual stream, held by one tensor-parallel rank."""
-        return 1.0 / self.case.layout.tensor if self.case.sequence_parallel else 1.0
+        return tokens_of(self.case)
 
     def rate(self, precision: Precision) -> float:
         """Operations a second of one rank."""
@@ -206,16 +193,17 @@ class _Counting:
         wide = Precision.FP32 if case.precision is Precision.FP32 else Precision.BF16
         wide_rate, rate, bytes_s = self.rate(wide), self.rate(case.precision), self.bandwidth
         total = _Totals(operations, narrow=case.precision)
-        layers = self.layers_of_stage()
+        layers = layers_of_stage(case)
         experts = sum(count for count, group in layers if isinstance(group.feed_forward, Experts))
         hybrid = sum(count for count, group in layers if isinstance(group.mixer, Recurrent))
         every = sum(count for count, _ in layers)
         unfused = family_of(case) is Family.MEGATRON_2022
         outputs = logits_passes(case.architecture)
-        near, far, latency = self.exchanges(layers)
-        reduce_near, reduce_far = self.data_parallel(Kind.REDUCE_SCATTER)
-        gather_near, gather_far = self.data_parallel(Kind.ALL_GATHER)
-        tensor, tensor_latency = self.tensor_parallel(every)
+        traffic = Traffic(case)
+        near, far, latency = traffic.exchanges(layers)
+        reduce_near, reduce_far = traffic.data_parallel(Kind.REDUCE_SCATTER)
+        gather_near, gather_far = traffic.data_parallel(Kind.ALL_GATHER)
+        tensor, tensor_latency = traffic.tensor_parallel(every)
         return Demand(
             micro_batches=float(case.global_batch // (case.micro_batch * layout.data)),
             stages=float(layout.pipeline),
@@ -224,7 +212,7 @@ class _Counting:
             gemm=total.gemm_flops / rate,
             gemm_memory=total.gemm_bytes / bytes_s,
             expert=total.expert_flops * scale / rate,
-            expert_memory=total.expert_bytes / bytes_s,
+            expert_memory=total.expert_bytes * scale / bytes_s,
             expert_weights=total.expert_weights / bytes_s,
             expert_rows=total.expert_rows,
             wide=total.wide_flops / wide_rate,
@@ -236,19 +224,23 @@ class _Counting:
             norm=self.norm_bytes(layers) / bytes_s,
             activation=self.activation_bytes(layers) / bytes_s,
             permute=self.permute_bytes(layers) / bytes_s,
-            visit=self.visit_bytes(layers) / bytes_s,
             quantize=total.narrow_inputs / bytes_s,
             scores=self.score_bytes(layers) / bytes_s if unfused else 0.0,
             scores_again=float(unfused and case.recompute is Recompute.SELECTIVE),
             kernels=10.0 * every + 8.0 * hybrid,
             expert_kernels=experts,
+            local_experts=sum(
+                count * group.feed_forward.count / layout.expert
+                for count, group in layers
+                if isinstance(group.feed_forward, Experts)
+            ),
             tensor=tensor,
             tensor_latency=tensor_latency,
-            context=self.context_parallel(layers),
+            context=traffic.context_parallel(layers),
             expert_near=near,
             expert_far=far,
             expert_latency=latency,
-            send=self.send(),
+            send=traffic.send(),
             reduce_near=reduce_near,
             reduce_far=reduce_far,
             gather_near=gather_near,
@@ -261,21 +253,13 @@ class _Counting:
     def vocabulary_share(self) -> float:
         return self.case.architecture.vocabulary / self.case.layout.tensor
 
-    def layers_of_stage(self) -> list[tuple[float, LayerGroup]]:
-        return [
-            (group.count / self.case.layout.pipeline, group)
-            for group in self.case.architecture.groups
-        ]
-
-    # --- memory traffic between multiplications ---
-
     def norm_bytes(self, layers: Sequence[tuple[float, LayerGroup]]) -> float:
         halves = sum(
             count * ((group.mixer is not None) + (group.feed_forward is not None))
             for count, group in layers
         )
         row = 2 * self.case.architecture.hidden * _BFLOAT
-        return halves * self.tokens * self.own_share * row
+        return halves * self.tokens * stream_share(self.case) * row
 
     def activation_bytes(self, layers: Sequence[tuple[float, LayerGroup]]) -> float:
         tensor = self.case.layout.tensor
@@ -302,14 +286,6 @@ class _Counting:
                 total += count * 4 * self.tokens / self.case.layout.tensor * row
         return total
 
-    def visit_bytes(self, layers: Sequence[tuple[float, LayerGroup]]) -> float:
-        visits = sum(
-            count * group.feed_forward.active
-            for count, group in layers
-            if isinstance(group.feed_forward, Experts)
-        )
-        return visits * self.tokens / self.case.layout.tensor * _BFLOAT
-
     def score_bytes(self, layers: Sequence[tuple[float, LayerGroup]]) -> float:
         heads = sum(
             count * group.mixer.heads
@@ -317,125 +293,6 @@ class _Counting:
             if isinstance(group.mixer, GroupedQuery | Latent)
         )
         return heads / self.case.layout.tensor * self.tokens * self.case.sequence * _BFLOAT
-
-    # --- communication ---
-
-    def collective(self, kind: Kind, data_bytes: float, ranks: float, *, first: int) -> list[float]:
-        """Ideal seconds of one collective at each level of links it crosses, innermost first."""
-        per_chip = self.case.layout.ranks_per_chip
-        chips = max(int(ranks) // per_chip, 1) if first == 1 else int(ranks)
-        path = spans(self.levels, chips, first=max(first // per_chip, 1))
-        found = [0.0, 0.0]
-        share = data_bytes
-        inner = self.levels[0]
-        for span in path:
-            seconds = float(collective_seconds(kind, share, [span], latency=0.0))
-            found[0 if span.level is inner else 1] += seconds
-            if kind is not Kind.ALL_TO_ALL:
-                share /= span.members
-        return found
-
-    def latency(self, ranks: float) -> float:
-        """Seconds the first byte takes within a group of neighbours."""
-        chips = max(int(ranks) // self.case.layout.ranks_per_chip, 1)
-        path = spans(self.levels, chips)
-        return sum(span.level.latency_us.value for span in path) * 1e-6
-
-    def tensor_parallel(self, layers: float) -> tuple[float, float]:
-        tensor = self.case.layout.tensor
-        if tensor == 1:
-            return 0.0, 0.0
-        row = self.case.architecture.hidden * _BFLOAT
-        once = sum(self.collective(Kind.ALL_GATHER, self.tokens * row, tensor, first=1))
-        if self.overlaps_tensor:
-            # Cut into a chunk a rank; each but the first is on its way while one is multiplied.
-            once /= tensor
-        # Forward, each half layer gathers its input and scatters its output (or reduces it, which
-        # is the same traffic).
-        return 4 * layers * once, 4 * layers * self.latency(tensor)
-
-    @property
-    def overlaps_tensor(self) -> bool:
-        """Whether tensor-parallel traffic runs beside multiplications.
-
-        Megatron-Core does it (tp_comm_overlap) with sequence parallelism, not with experts.
-        """
-        mixed = any(
-            isinstance(group.feed_forward, Experts) for group in self.case.architecture.groups
-        )
-        return family_of(self.case) is Family.MEGATRON and self.case.sequence_parallel and not mixed
-
-    def context_parallel(self, layers: Sequence[tuple[float, LayerGroup]]) -> float:
-        layout = self.case.layout
-        if layout.context == 1:
-            return 0.0
-        width = 0.0
-        for count, group in layers:
-            match group.mixer:
-                case GroupedQuery() as mixer:
-                    heads = max(mixer.kv_heads / layout.tensor, 1.0)
-                    width += count * 2 * heads * mixer.head_size
-                case Latent() as mixer:
-                    size = mixer.nope_size + mixer.rope_size + mixer.value_size
-                    width += count * mixer.heads / layout.tensor * size
-                case _:
-                    pass
-        data = self.tokens * layout.context * width * _BFLOAT
-        found = self.collective(Kind.ALL_GATHER, data, layout.context, first=layout.tensor)
-        return sum(found)
-
-    def exchanges(self, layers: Sequence[tuple[float, LayerGroup]]) -> tuple[float, float, float]:
-        """Sending tokens to their experts and back, near and far, and the latency of it."""
-        layout = self.case.layout
-        ranks = layout.expert * layout.expert_tensor
-        if layout.expert == 1:
-            return 0.0, 0.0, 0.0
-        per_chip = layout.ranks_per_chip
-        path = spans(self.levels, max(ranks // per_chip, 1))
-        near = far = count_all = 0.0
-        for count, group in layers:
-            if not isinstance(group.feed_forward, Experts):
-                continue
-            experts = group.feed_forward
-            row = (experts.latent or self.case.architecture.hidden) * _BFLOAT
-            own = self.tokens / layout.tensor * row
-            count_all += count
-            for span in path:
-                # A token is sent once to each member that has one of its experts.
-                distinct = distinct_experts(span.members, 1, experts.active)
-                seconds = float(
-                    collective_seconds(Kind.ALL_TO_ALL, own * float(distinct), [span], latency=0)
-                )
-                if span.level is self.levels[0]:
-                    near += 2 * count * seconds
-                else:
-                    far += 2 * count * seconds
-        return near, far, 2 * count_all * self.latency(ranks)
-
-    def send(self) -> float:
-        layout = self.case.layout
-        if layout.pipeline == 1:
-            return 0.0
-        first = layout.tensor * layout.context * layout.data
-        row = self.case.architecture.hidden * _BFLOAT
-        data = self.tokens * self.own_share * row
-        return sum(self.collective(Kind.SEND, data, 2, first=first)) * layout.virtual
-
-    def data_parallel(self, kind: Kind) -> tuple[float, float]:
-        """Reducing all gradients of a rank, or gathering its weights, near and far."""
-        case, layout = self.case, self.case.layout
-        copies = layout.data * layout.context
-        if copies == 1:
-            return 0.0, 0.0
-        dense = shared_parameters(case.architecture, layout) * _BFLOAT
-        near, far = self.collective(kind, dense, copies, first=layout.tensor)
-        routed = expert_parameters(case.architecture, layout) * _BFLOAT
-        apart = layout.expert * layout.expert_tensor
-        sharers = copies * layout.tensor // apart
-        if routed and sharers > 1:
-            more = self.collective(kind, routed, sharers, first=apart)
-            near, far = near + more[0], far + more[1]
-        return near, far
 
     def optimizer_bytes(self) -> float:
         case, layout = self.case, self.case.layout

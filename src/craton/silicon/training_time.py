@@ -44,14 +44,14 @@ class Rates:
     """Times the residual stream is read and written around a norm."""
     activation_passes: Quantity
     permute_passes: Quantity
-    visit_elements: Quantity
-    """Elements moved for a token and expert it visits, however wide: its place, its weight."""
     quantize_passes: Quantity
     score_passes: Quantity
     recurrence_passes: Quantity
     launch_us: Quantity
     expert_launch_us: Quantity
-    """Of routing and experts, a layer."""
+    """Waiting for the counts of tokens, a layer."""
+    local_expert_us: Quantity
+    """Of each expert on a rank: its launches, its padding, its partly filled tiles."""
     tensor_exposed: Quantity
     """Seconds shown of an ideal second, where the rest is hidden; above 1 where links fall short.
     """
@@ -131,7 +131,11 @@ def timeline_of(demand: Demand, rates: Rates) -> Timeline:
     busy = work + tensor + context + exchange
     host = (1.0 + passes) * demand.kernels * rates.launch_us * 1e-6
     # Experts aren't launched before it is known how many tokens each got: that is waited for.
-    waits = (1.0 + passes) * demand.expert_kernels * rates.expert_launch_us * 1e-6
+    apart = (
+        demand.expert_kernels * rates.expert_launch_us
+        + demand.local_experts * rates.local_expert_us
+    )
+    waits = (1.0 + passes) * apart * 1e-6
     unit = (busy**_HOST_SHARPNESS + host**_HOST_SHARPNESS) ** (1 / _HOST_SHARPNESS) + waits
     turns = demand.micro_batches
 
@@ -163,7 +167,6 @@ def _forward_parts(demand: Demand, rates: Rates) -> dict[str, Quantity]:
         demand.norm * rates.norm_passes
         + demand.activation * rates.activation_passes
         + demand.permute * rates.permute_passes
-        + demand.visit * rates.visit_elements
         + demand.quantize * rates.quantize_passes
         + demand.recurrence_memory * rates.recurrence_passes
     )
