@@ -6,6 +6,7 @@ chip: how long an operation takes is `serving` and `training`'s business.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +21,6 @@ from craton.silicon.architecture import (
     Experts,
     GroupedQuery,
     Latent,
-    LayerGroup,
     Recurrent,
 )
 from craton.silicon.layout import Layout
@@ -157,11 +157,21 @@ class _Walk:
     step: Pass
 
     def operations(self) -> Iterator[Operation]:
+        # Groups often share a mixer or a block (dense layers first, windows in turn): each kind is
+        # walked once, for all layers that have it.
+        mixers: Counter[GroupedQuery | Latent | Recurrent] = Counter()
+        blocks: Counter[Dense | Experts] = Counter()
         for group in self.architecture.groups:
-            count = group.count / self.layout.pipeline
-            yield from self.mixer(group, count)
-            yield from self.feed_forward(group, count)
-            yield self.elementwise(group, count)
+            if group.mixer is not None:
+                mixers[group.mixer] += group.count
+            if group.feed_forward is not None:
+                blocks[group.feed_forward] += group.count
+        stages = self.layout.pipeline
+        for mixer, count in mixers.items():
+            yield from self.mixer(mixer, count / stages)
+        for block, count in blocks.items():
+            yield from self.feed_forward(block, count / stages)
+        yield self.elementwise((mixers.total() + blocks.total()) / stages)
         yield from self.ends()
         if self.layout.pipeline > 1:
             yield Operation(
@@ -208,15 +218,13 @@ class _Walk:
             group=self.layout.tensor,
         )
 
-    def mixer(self, group: LayerGroup, count: float) -> Iterator[Operation]:
-        match group.mixer:
-            case None:
-                return
-            case GroupedQuery() as mixer:
+    def mixer(self, mixer: GroupedQuery | Latent | Recurrent, count: float) -> Iterator[Operation]:
+        match mixer:
+            case GroupedQuery():
                 yield from self.grouped_query(mixer, count)
-            case Latent() as mixer:
+            case Latent():
                 yield from self.latent(mixer, count)
-            case Recurrent() as mixer:
+            case Recurrent():
                 yield from self.recurrent(mixer, count)
         if self.layout.tensor > 1:
             yield self.all_reduce("mix", count)
@@ -316,16 +324,14 @@ class _Walk:
         )
         yield self.gemm("out", self.architecture.hidden, values, count)
 
-    def feed_forward(self, group: LayerGroup, count: float) -> Iterator[Operation]:
-        match group.feed_forward:
-            case None:
-                return
-            case Dense() as block:
+    def feed_forward(self, block: Dense | Experts, count: float) -> Iterator[Operation]:
+        match block:
+            case Dense():
                 yield from self.dense(block.width, block.gated, count)
                 if self.layout.tensor > 1:
                     yield self.all_reduce("feed-forward", count)
-            case Experts() as experts:
-                yield from self.experts(experts, count)
+            case Experts():
+                yield from self.experts(block, count)
 
     def dense(self, width: float, gated: bool, count: float) -> Iterator[Operation]:
         share = width / self.layout.tensor
@@ -379,21 +385,17 @@ class _Walk:
         kind = Kind.ALL_GATHER if name == "dispatch" else Kind.REDUCE_SCATTER
         return Operation(name, kind, count, data_bytes=own * ranks, group=ranks)
 
-    def elementwise(self, group: LayerGroup, count: float) -> Operation:
-        parts = (group.mixer is not None) + (group.feed_forward is not None)
-        # Each half: a norm with its residual (read twice, written twice), and what is between the
-        # multiplications (rotary positions, the activation function).
+    def elementwise(self, halves: float) -> Operation:
+        # Each half of a layer: a norm with its residual (read twice, written twice), and what is
+        # between the multiplications (rotary positions, the activation function).
+        row = self.architecture.hidden * self.formats.activations.bytes
         return Operation(
             "elementwise",
             Kind.ELEMENTWISE,
-            count,
-            data_bytes=parts
-            * 6.0
-            * self.step.tokens
-            * self.architecture.hidden
-            * self.formats.activations.bytes,
+            halves,
+            data_bytes=6.0 * self.step.tokens * row,
             rows=self.step.tokens,
-            kernels=3.0 * parts,
+            kernels=3.0,
         )
 
     def ends(self) -> Iterator[Operation]:

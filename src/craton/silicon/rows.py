@@ -144,6 +144,10 @@ def formats_of(row: Row) -> Formats:
 
 def _layout(row: Row | PoolRow, *, ranks_per_chip: int) -> Layout:
     tensor, data = row.tp or 1, row.dp or 1
+    experts = (row.ep or 1) * (row.moe_tp or 1)
+    if row.dp is None and experts > tensor:
+        # Servers split the rest of the layer over the ranks of the experts unless told otherwise.
+        tensor = experts
     ranks = tensor * data
     expert = row.ep
     if expert is None:
