@@ -8,7 +8,7 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up install install-dev test test-all lint types docs lock crash mutants fuzz \
-	bench-gateway bench-engine clean
+	bench-gateway bench-engine bench-silicon clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,10 @@ bench-gateway: install-dev ## The gateway beside its rivals, on one core
 
 bench-engine: install-dev ## The embedded engine, bare and through Craton
 	$(BIN)/python benchmarks/engine/bench.py
+
+bench-silicon: install-dev ## How far the planner's estimates are off, and how fast it searches
+	$(BIN)/python -m benchmarks.silicon
+	$(BIN)/python -m benchmarks.silicon.search
 
 clean: ## Remove the environment and what tools left
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
