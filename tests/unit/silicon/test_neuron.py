@@ -139,8 +139,15 @@ def test_phases_apart_use_their_own_splits_and_decoding_never_waits() -> None:
         prefill=Pool(1, half),
         decode=Pool(1, own.layout),
     )
-    assert estimate_neuron(apart).tpot_ms == estimate_neuron(own).tpot_ms
-    assert prefill_terms(apart).multiply_ms == pytest.approx(2 * prefill_terms(own).multiply_ms)
+    assert estimate_neuron(apart).tpot_ms.value == estimate_neuron(own).tpot_ms.value
+    same = msgspec.structs.replace(own, framework="vllm-neuron")
+    assert prefill_terms(apart).multiply_ms == pytest.approx(2 * prefill_terms(same).multiply_ms)
+
+
+def test_newer_software_keeps_scores_on_the_chip_and_is_not_called_fitted() -> None:
+    newer = msgspec.structs.replace(case(batch=1.0), framework="nxd-inference")
+    assert prefill_terms(newer).scores_ms == 0.0 < prefill_terms(case(batch=1.0)).scores_ms
+    assert estimate_neuron(newer).ttft_ms.provenance is Provenance.SPEC_EXTRAPOLATED
 
 
 def test_a_mixture_of_latent_attention_is_estimated_too() -> None:
