@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import msgspec
+
 from craton.economics.meters import Meter
 from craton.kernel.errors import BadRequest
 from craton.kernel.units import Nanos, cost, nanos
@@ -33,8 +35,9 @@ class Tariff:
     """The payee's share of the price, in thousandths."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rated:
+# A struct and not a dataclass: two are made for each request, and a frozen dataclass takes seven
+# times as long to make (0.69 µs against 0.1).
+class Rated(msgspec.Struct, frozen=True):
     """What a record costs, and who is paid."""
 
     amount: Nanos
