@@ -44,7 +44,7 @@ def sentence(plan: Plan) -> str:
     chips = f"{plan.chips} {plan.chip} chip{'s' if plan.chips > 1 else ''}"
     if isinstance(plan, TrainingPlan):
         price = (
-            f"no price is known for {plan.chip}"
+            f"no price under these terms is known for {plan.chip}"
             if plan.usd is None
             else f"the chips cost ${value_of(plan.usd)} ({_sure(plan.usd)})"
         )
@@ -52,7 +52,7 @@ def sentence(plan: Plan) -> str:
         return f"{chips} as {split(plan)} train it in {days}; {price}."
     replicas = "one replica" if plan.replicas == 1 else f"{plan.replicas} replicas"
     if plan.usd_million_tokens is None:
-        price = f"no price is known for {plan.chip}"
+        price = f"no price under these terms is known for {plan.chip}"
     else:
         usd = plan.usd_million_tokens
         price = f"${value_of(usd)} per million output tokens ({_sure(usd)})"

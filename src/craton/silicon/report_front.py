@@ -136,7 +136,11 @@ def _cost_view(quote: Quote, drawn: Sequence[Line]) -> Markup:
     if chosen is not None:
         costs = [*costs, chosen[1]]
     unpriced = [line.chip for line in drawn if not placed[line.chip]]
-    notes = [f"No price is known for {', '.join(unpriced)}: not drawn here."] if unpriced else []
+    notes = (
+        [f"No price under these terms is known for {', '.join(unpriced)}: not drawn here."]
+        if unpriced
+        else []
+    )
     if chosen is not None:
         notes.append(_of_the_ring(quote))
     return _view(

@@ -129,7 +129,7 @@ def test_the_answer_says_how_many_chips_at_which_price_and_how_sure() -> None:
         "16 h200 chips, 2 replicas of TP8: $0.92 per million output tokens"
         " (80\N{NO-BREAK SPACE}% interval 0.782\N{EN DASH}1.06)."
     )
-    assert "no price is known for h200" in sentence(serving_plan(usd=None))
+    assert "no price under these terms is known for h200" in sentence(serving_plan(usd=None))
     assert "1024 h200 chips" in sentence(training_plan())
     assert "$5.1M (80\N{NO-BREAK SPACE}% interval 4.34M" in sentence(training_plan())
 
@@ -164,7 +164,7 @@ def test_a_page_shows_warnings_assumptions_and_the_source_of_each_figure() -> No
 
 def test_a_chip_without_a_price_is_named_and_left_out_of_the_cost_only() -> None:
     seen = Reading(front(SERVING))
-    assert "No price is known for trainium2: not drawn here." in seen.text
+    assert "No price under these terms is known for trainium2: not drawn here." in seen.text
     drawn = [group["data-chip"] for group in seen.of("g")]
     assert drawn == ["h100", "b200", "h200", "trainium2", "h100", "b200", "h200"]
 
