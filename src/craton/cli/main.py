@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from craton.apis.native.contract import ErrorBody, ErrorDetail
-from craton.cli import accounts, chips, keys, ledger, models
+from craton.cli import accounts, chips, keys, ledger, models, plan
 from craton.cli.ask import ask
 from craton.cli.chat import chat
 from craton.cli.doctor import doctor
@@ -34,6 +34,7 @@ app.command("ask", epilog=example("craton ask 'Why is the sky blue?'"))(ask)
 app.command("chat", epilog=example("craton chat --system 'Answer in one sentence.'"))(chat)
 app.add_typer(models.app, name="models")
 app.add_typer(chips.app, name="chips")
+app.add_typer(plan.app, name="plan")
 app.add_typer(keys.app, name="keys")
 app.add_typer(accounts.accounts_app, name="accounts")
 app.add_typer(accounts.projects_app, name="projects")

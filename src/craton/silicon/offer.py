@@ -68,9 +68,5 @@ def _offer(
         curve = power_curve(chip, site)
     except BadRequest:
         curve = None
-    if price is not None:
-        warning = stale(price, today)
-    else:
-        terms = kind or "rented"
-        warning = f"No {terms} price is known for {chip.name}: by cost it is ranked last."
+    warning = stale(price, today) if price is not None else None
     return Offer(chip, server, price, warning, site, curve)

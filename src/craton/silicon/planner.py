@@ -15,8 +15,8 @@ from craton.silicon.chip import PriceKind
 from craton.silicon.estimate import Estimate
 from craton.silicon.offer import offers
 from craton.silicon.planner_serving import plan_serving
-from craton.silicon.planner_training import plan_training
-from craton.silicon.power import load_site
+from craton.silicon.planner_training import batch_sequences, plan_training
+from craton.silicon.power import Site, load_site
 from craton.silicon.quote import (
     Objective,
     Point,
@@ -39,6 +39,7 @@ def quote(
     catalogue: Catalogue,
     *,
     today: date,
+    site: Site | None = None,
 ) -> Quote:
     """Plan a job on some chips, or on all, under some terms, or the best known of each chip.
 
@@ -50,8 +51,11 @@ def quote(
     front: list[Point] = []
     warnings: list[str] = []
     check(job)
-    for offer in offers(catalogue, chips, prices, load_site(), today):
-        if offer.warning is not None:
+    unpriced: list[str] = []
+    for offer in offers(catalogue, chips, prices, site or load_site(), today):
+        if offer.price is None:
+            unpriced.append(offer.chip.name)
+        elif offer.warning is not None:
             warnings.append(offer.warning)
         match job:
             case ServingJob():
@@ -61,6 +65,12 @@ def quote(
                 plans, lost = plan_training(job, offer)
         found.extend(plans)
         refusals.extend(lost)
+    if unpriced:
+        terms = prices or "rented"
+        names = ", ".join(unpriced)
+        warnings.append(f"No {terms} price is known of {names}: by cost they are ranked last.")
+    if isinstance(job, TrainingJob):
+        warnings.extend(_rounding(job))
     kept, over = _within_power(job, found)
     return Quote(
         id=_digest(job, chips, prices, catalogue),
@@ -70,6 +80,19 @@ def quote(
         front=tuple(front),
         warnings=tuple(warnings),
     )
+
+
+def _rounding(job: TrainingJob) -> list[str]:
+    sequences = batch_sequences(job)
+    tokens = sequences * job.sequence
+    if abs(tokens - job.global_batch_tokens) < job.sequence:
+        return []
+    asked = job.global_batch_tokens
+    warning = (
+        f"A step takes {sequences:,} sequences, {tokens:,} tokens and not the {asked:,.0f} asked"
+        " for, so that copies of the model share them evenly."
+    )
+    return [warning]
 
 
 def check(job: ServingJob | TrainingJob) -> None:

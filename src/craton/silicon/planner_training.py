@@ -56,7 +56,7 @@ def _plan(job: TrainingJob, offer: Offer, found: TrainingFound) -> TrainingPlan:
     load = min(estimate.mfu.value / MFU_MAX, 1.0)
     kw = offer.power_kw(case.chips, load)
     power = None if kw is None else Estimate(kw, kw * 0.8, kw * 1.1, Provenance.SPEC_EXTRAPOLATED)
-    price = offer.price
+    price, ranks = offer.price, case.chip.ranks
     return TrainingPlan(
         chip=offer.chip.name,
         server=offer.server.name if offer.server is not None else None,
@@ -77,9 +77,9 @@ def _plan(job: TrainingJob, offer: Offer, found: TrainingFound) -> TrainingPlan:
         mwh=None if kw is None else days.scaled(24 * kw / 1000),
         power_kw=power,
         memory=(
-            Share("states", estimate.memory_states_gib.value),
-            Share("activations", estimate.memory_activations_gib.value),
-            Share("rest", _rest_gib(estimate)),
+            Share("states", estimate.memory_states_gib.value * ranks),
+            Share("activations", estimate.memory_activations_gib.value * ranks),
+            Share("rest", _rest_gib(estimate) * ranks),
         ),
         terms=tuple(Term("step", name, each) for name, each in estimate.parts_s.items()),
         price_kind=price.kind if price is not None else None,
@@ -113,12 +113,7 @@ def search_training(
     found: list[TrainingFound] = []
     refusals: list[Refusal] = []
     limit = min(job.chips_limit or CHIPS_MAX, CHIPS_MAX)
-    sequences = round(job.global_batch_tokens / job.sequence)
-    if sequences < 1:
-        raise BadRequest(
-            f"a batch of {job.global_batch_tokens:g} tokens is less than one sequence of"
-            f" {job.sequence}; make --batch larger or --sequence shorter"
-        )
+    sequences = batch_sequences(job)
     peak = chip.peak_tflops(Precision(job.precision)) * 1e12
     needed = 6 * job.architecture.active_parameters() * job.tokens
     chips, sizes = 1, 0
@@ -138,11 +133,35 @@ def search_training(
                 refusals.append(Refusal(chip.name, f"{chips} chips", late))
         chips *= 2
     if not found and not refusals:
-        reason = (
-            f"even {limit:,} chips at {MFU_MAX:.0%} of their peak take longer than the deadline"
-        )
+        rate = f"{MFU_MAX * 100:.0f} % of their peak"
+        reason = f"even {limit:,} chips at {rate} take longer than the deadline"
         refusals.append(Refusal(chip.name, f"up to {limit:,} chips", reason))
     return found, refusals
+
+
+ROUNDED_MOST = 0.05
+"""How far a batch may be moved so that more copies of a model can share it evenly."""
+
+
+def batch_sequences(job: TrainingJob) -> int:
+    """Sequences of a step, moved by at most 5 % to the multiple of the highest power of two.
+
+    A batch of 4,000,000 tokens is 488.3 sequences of 8,192; copies share 488 = 8 x 61 badly, and
+    512 well. BadRequest for less than one sequence.
+    """
+    exact = job.global_batch_tokens / job.sequence
+    if exact < 1:
+        raise BadRequest(
+            f"a batch of {job.global_batch_tokens:g} tokens is less than one sequence of"
+            f" {job.sequence}; make --batch larger or --sequence shorter"
+        )
+    unit = 1 << int(exact).bit_length()
+    while unit > 1:
+        rounded = round(exact / unit) * unit
+        if rounded and abs(rounded - exact) <= ROUNDED_MOST * exact:
+            return rounded
+        unit //= 2
+    return round(exact)
 
 
 def best_split(

@@ -93,6 +93,12 @@ def load_site(path: Path = SITE_FILE) -> Site:
     return site
 
 
+def load_own_site(folder: Path) -> Site:
+    """The `site.toml` of an operator's folder, or the bundled one where there is none."""
+    own = folder.expanduser() / SITE_FILE.name
+    return load_site(own if own.is_file() else SITE_FILE)
+
+
 def power_curve(
     chip: Chip, site: Site, fitted: Mapping[str, PowerCurve] | None = None
 ) -> PowerCurve:

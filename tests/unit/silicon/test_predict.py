@@ -54,6 +54,7 @@ def test_every_figure_lies_in_its_interval(
         assert isinstance(value, float)
         assert isinstance(high, float)
         assert 0 < low <= value <= high
+        assert low < high
     assert made["provenance"] in ("measured", "fitted", "spec-extrapolated")
 
 
