@@ -44,6 +44,7 @@ LEDGER_TEST = "tests/unit/economics/test_ledger.py::"
 ACCESS_TEST = "tests/unit/access/test_access_commands.py::"
 SIGV4_TEST = "tests/unit/access/test_sigv4.py::"
 POWER_TEST = "tests/powerloss/test_power_loss.py::"
+PLANNER_TEST = "tests/unit/silicon/test_planner.py::"
 
 _POST = """        try:
             reply = await self._state.submit(
@@ -431,5 +432,74 @@ MUTANTS = (
         ),
         "tests/unit/kernel/test_ids.py::"
         "test_ids_of_one_mint_strictly_increase_even_if_the_clock_goes_back",
+    ),
+    Mutant(
+        "a chip figure needs no source",
+        (
+            Edit(
+                "src/craton/silicon/chip_file.py",
+                "    if not figure.source.strip():\n",
+                "    if figure.source is None:\n",
+            ),
+        ),
+        "tests/unit/silicon/test_catalogue.py::"
+        "test_a_wrong_file_is_refused_by_member_with_what_to_write",
+    ),
+    Mutant(
+        "the search prunes what would win",
+        (
+            Edit(
+                "src/craton/silicon/planner_serving.py",
+                "BOUND_SLACK = 2.0\n",
+                "BOUND_SLACK = 0.05\n",
+            ),
+        ),
+        PLANNER_TEST + "test_a_pruned_search_finds_what_an_unpruned_one_finds[1]",
+    ),
+    Mutant(
+        "a plan ignores the limit between tokens",
+        (
+            Edit(
+                "src/craton/silicon/planner_serving.py",
+                "        within &= values <= limit\n",
+                "        within &= values <= limit * 1e9\n",
+            ),
+        ),
+        PLANNER_TEST + "test_a_plan_keeps_its_limits_and_carries_its_load",
+    ),
+    Mutant(
+        "a bad row ends the predictions",
+        (
+            Edit(
+                "src/craton/silicon/predict.py",
+                "    except CratonError as error:\n",
+                "    except KeyError as error:\n",
+            ),
+        ),
+        "tests/unit/silicon/test_predict.py::"
+        "test_rows_are_answered_in_order_and_a_bad_one_stops_nothing",
+    ),
+    Mutant(
+        "every expert is read, whoever visits it",
+        (
+            Edit(
+                "src/craton/silicon/operations.py",
+                "    return count * (1.0 - (1.0 - active / count) **",
+                "    return count * (1.0 - (0.0 * active / count) **",
+            ),
+        ),
+        "tests/unit/silicon/test_operations.py::"
+        "test_few_tokens_touch_few_experts_and_many_touch_all",
+    ),
+    Mutant(
+        "a quote's id forgets the catalogue",
+        (
+            Edit(
+                "src/craton/silicon/planner.py",
+                "msgspec.json.encode([catalogue.chips, catalogue.servers],",
+                "msgspec.json.encode([len(catalogue.chips)],",
+            ),
+        ),
+        PLANNER_TEST + "test_the_same_question_has_the_same_id_and_another_has_another",
     ),
 )
