@@ -6,6 +6,7 @@ import msgspec
 
 from craton.silicon.figure import Figure
 from craton.silicon.precision import WIDER, Precision
+from craton.silicon.processor_rates import EngineRates
 
 
 class Topology(StrEnum):
@@ -60,6 +61,10 @@ class Chip(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sparse_tflops: Figure | None = None
     idle_w: Figure | None = None
     capex_usd: Figure | None = None
+    fixed_us: Figure | None = None
+    """Microseconds an operation takes, however small it is; only where it was measured."""
+    engine: EngineRates | None = None
+    """What the embedded engine reaches; only on a machine that was measured."""
     notes: str = ""
     aliases: tuple[str, ...] = ()
 
