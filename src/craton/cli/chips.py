@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from craton.cli.calibrate import FOLDER, calibrate
 from craton.cli.groups import group
 from craton.cli.options import DATA, AsJson, Data, example
 from craton.cli.output import console, print_json, print_lines, print_table
@@ -16,12 +17,9 @@ from craton.silicon.chip import Chip, LinkLevel, Server, Topology
 from craton.silicon.chip_file import figures_of
 from craton.silicon.comparison import EIGHT_BIT, FOUR_BIT, Row, compare, item, native_rate
 from craton.silicon.figure import Figure
-from craton.silicon.power import SITE_FILE, Site, load_site
+from craton.silicon.power import Site, load_own_site
 from craton.silicon.precision import Precision
 from craton.silicon.prices import RENTED, ChipHour, chip_hour, stale
-
-FOLDER = "chips"
-"""In the data folder: an operator's own chip files. A site.toml of theirs is beside it."""
 
 NONE = "-"
 MARK = "~"
@@ -112,10 +110,11 @@ def compare_chips(names: Names, data: Data = DATA, as_json: AsJson = False) -> N
     _tell_stale(offer for offer in offers if offer is not None)
 
 
+app.command("calibrate", epilog=example("craton chips calibrate --data ./craton-data"))(calibrate)
+
+
 def _load(data: Path) -> tuple[Catalogue, Site]:
-    own = data.expanduser() / SITE_FILE.name
-    site = load_site(own if own.is_file() else SITE_FILE)
-    return load_catalogue(data.expanduser() / FOLDER), site
+    return load_catalogue(data.expanduser() / FOLDER), load_own_site(data)
 
 
 def _line(chip: Chip, offer: ChipHour | None) -> tuple[str, ...]:
