@@ -33,6 +33,7 @@ from craton.silicon.layout import Layout
 from craton.silicon.models import find_model
 from craton.silicon.operations import Formats
 from craton.silicon.precision import Precision
+from craton.silicon.serving_memory import usual_cache
 
 WHEEL = "aiconfigurator-core==0.12.0"
 MEMBER = "silicon_sample.csv"
@@ -50,6 +51,8 @@ CHIPS = {
 }
 
 FORMATS = {"fp8": Precision.FP8, "fp4": Precision.NVFP4, "bf16": Precision.BF16}
+
+LISTED = "listed with speculative decoding"
 
 SETTLED = timedelta(days=7)
 """A set-up is listed at most this long after its first measurement."""
@@ -106,8 +109,13 @@ def read(path: Path) -> list[Fields]:
         return list(csv.DictReader(file))
 
 
-def measured(rows: Iterable[Fields], *, known: Iterable[str]) -> tuple[list[Measured], Left]:
-    """The rows of the models `known` (as the sample names them) that can be used."""
+def measured(
+    rows: Iterable[Fields], *, known: Iterable[str], speculative: bool = False
+) -> tuple[list[Measured], Left]:
+    """The rows of the models `known` (as the sample names them) that can be used.
+
+    With `speculative`, those of set-ups that were only listed with speculative decoding.
+    """
     catalogue, left = load_catalogue(), Left()
     names = set(known)
     found: dict[tuple[object, ...], Measured] = {}
@@ -115,7 +123,7 @@ def measured(rows: Iterable[Fields], *, known: Iterable[str]) -> tuple[list[Meas
         if row["model_path"] not in names:
             left["of a model that is held out"] += 1
             continue
-        each = _read(row, catalogue, left)
+        each = _read(row, catalogue, left, speculative=speculative)
         if each is None:
             continue
         case = each.case
@@ -194,7 +202,7 @@ def _completeness(row: Fields) -> int:
     return -len(re.findall(r"measured=|image=|db-dump", row["silicon_data_source"]))
 
 
-def _read(row: Fields, catalogue: Catalogue, left: Left) -> Measured | None:
+def _read(row: Fields, catalogue: Catalogue, left: Left, *, speculative: bool) -> Measured | None:
     if "gtl_" in row["silicon_data_source"]:
         left["several workers behind a router, their number not told"] += 1
         return None
@@ -215,21 +223,29 @@ def _read(row: Fields, catalogue: Catalogue, left: Left) -> Measured | None:
         return None
     if architecture.draft_layers:
         doubt = _speculates(row, architecture.name, set_up)
-        if doubt:
-            left[doubt] += 1
+        if doubt != (LISTED if speculative else ""):
+            left[doubt or "listed without speculative decoding"] += 1
             return None
+    elif speculative:
+        left["without a draft head"] += 1
+        return None
     prefill, decode = set_up.pools or (None, None)
     case = ServingCase(
         architecture=architecture,
         chip=catalogue.chip(CHIPS[row["system"]]),
         layout=set_up.layout,
-        formats=Formats(weights=weights, experts=experts),
+        formats=Formats(
+            weights=weights,
+            experts=experts,
+            cache=usual_cache(row["backend"], experts, catalogue.chip(CHIPS[row["system"]])),
+        ),
         input_tokens=float(row["isl"]),
         output_tokens=float(row["osl"]),
         concurrency=set_up.concurrency,
         chips=set_up.chips,
         framework=row["backend"],
         framework_version=row["backend_version"] or None,
+        speculative=speculative,
         prefill=prefill,
         decode=decode,
     )
@@ -336,7 +352,7 @@ def _speculates(row: Fields, model: str, set_up: _SetUp) -> str:
         return "a model with a draft head, in a set-up that is not listed"
     if "none" in methods:
         return "listed with and without speculative decoding"
-    return "listed with speculative decoding"
+    return LISTED
 
 
 def _listed(row: Fields, model: str, set_up: _SetUp, image: str, latest: date) -> Iterator[str]:

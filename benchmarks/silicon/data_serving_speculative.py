@@ -3,8 +3,8 @@
 The serving sample has lost the flag. InferenceX (github.com/SemiAnalysisAI/InferenceX, Apache-2.0),
 where those rows were measured, lists every set-up it runs in one file under version control:
 image, split, workload, concurrencies, and `spec-decoding`. This script walks the versions of that
-file up to the sample's date and writes, for each set-up of a model that carries a draft head, on which day it
-was first listed with and without speculative decoding.
+file up to the sample's date and writes, for each set-up of a model that carries a draft head, on
+which day it was first listed with and without speculative decoding.
 
     git clone https://github.com/SemiAnalysisAI/InferenceX /tmp/inferencex
     python -m benchmarks.silicon.data_serving_speculative /tmp/inferencex

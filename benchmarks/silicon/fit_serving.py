@@ -11,6 +11,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,18 @@ from numpy.typing import NDArray
 
 from benchmarks.silicon.data_serving import Measured, measured, obtain, read
 from benchmarks.silicon.serving_figures import FAMILIES, Space, space, unpack
+from benchmarks.silicon.serving_residuals import (
+    LIMIT,
+    Line,
+    corrected,
+    correction,
+    features_of,
+    spread,
+)
 from benchmarks.silicon.serving_table import Table, flows, tabulate
 from benchmarks.silicon.splits import SEEN, folds
 from craton.silicon.intervals import Correction
+from craton.silicon.serving import estimate_serving
 from craton.silicon.serving_fit import ServingFit, Speculation
 
 Numbers = NDArray[np.float64]
@@ -98,6 +108,8 @@ SOURCE = (
     " H100, H200, B200, B300, GB200, GB300; filtered by benchmarks/silicon/data_serving.py"
 )
 NOTHING = Correction(features={}, offset=0.0, low=-0.3, high=0.3, unknown=1.5, limit=0.0)
+DRAFTED = 3.0
+"""Tokens guessed a step in most of InferenceX's set-ups with a draft head."""
 
 
 def family_of() -> dict[str, str]:
@@ -114,7 +126,7 @@ def blank(of: Space, unknowns: Numbers, rows: int = 0) -> ServingFit:
         rows=rows,
         families=families,
         software=software,
-        speculation=Speculation(drafted=3.0, accepted=2.2),
+        speculation=Speculation(drafted=DRAFTED, accepted=2.2),
         ttft=NOTHING,
         tpot=NOTHING,
     )
@@ -125,34 +137,93 @@ def table_of(rows: list[Measured], of: Space) -> Table:
     return tabulate(rows, blank(of, of.start), family_of(), of.names)
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Residuals of rows under a fit that did not see their group: measured over estimated."""
+
+    tpot: Numbers
+    ttft: Numbers
+    """Corrected."""
+
+
+def unseen(
+    table: Table, of: Space, unknowns: Numbers, columns: Mapping[str, Numbers], split: str
+) -> Unseen:
+    """Fit without each group of a split in turn, and see how far off its rows come out."""
+    tpot, ttft = np.zeros((2, len(table.measured)))
+    weight = weights(table)
+    for _, mine in folds(table.measured, split):
+        found = fit_figures(table.select(~mine), of, unknowns, 10)
+        flow = flows(table, of.expand(found))
+        tpot[mine] = np.log(table.tpot_s / flow.tpot_s)[mine]
+        left = np.log(table.ttft_s / flow.ttft_s)
+        others = {name: column[~mine] for name, column in columns.items()}
+        line, offset = corrected(others, left[~mine], weight[~mine] ** 2)
+        own = {name: column[mine] for name, column in columns.items()}
+        ttft[mine] = left[mine] - np.clip(line.at(own) + offset, -LIMIT, LIMIT)
+    return Unseen(tpot, ttft)
+
+
+def build(table: Table, of: Space) -> tuple[ServingFit, Numbers, Mapping[str, Numbers], Unseen]:
+    """The whole fit, the unknowns behind it, the rows' features, and unseen models' residuals."""
+    unknowns = fit_figures(table, of, rounds=40)
+    fit = blank(of, unknowns, len(table.measured))
+    columns = features_of(table, fit)
+    found = unseen(table, of, unknowns, columns, "model")
+    left = np.log(table.ttft_s / flows(table, of.expand(unknowns)).ttft_s)
+    line, offset = corrected(columns, left, weights(table) ** 2)
+    # What nobody fitted for is judged by whole families and frameworks kept out.
+    apart = [unseen(table, of, unknowns, columns, split) for split in ("family", "framework")]
+    widths = {"tpot": spread(columns, found.tpot), "ttft": spread(columns, found.ttft)}
+    farther = {
+        name: _factor(columns, width, [getattr(each, name) for each in apart])
+        for name, width in widths.items()
+    }
+    fit = msgspec.structs.replace(
+        fit,
+        tpot=correction(None, 0.0, widths["tpot"], farther["tpot"]),
+        ttft=correction(line, offset, widths["ttft"], farther["ttft"]),
+    )
+    return fit, unknowns, columns, found
+
+
+def _factor(
+    columns: Mapping[str, Numbers], width: tuple[Line, float, float], far: list[Numbers]
+) -> float:
+    """How much wider intervals must be to hold 80 % of the residuals `far` from the fit."""
+    line, low, high = width
+    scale = np.exp(np.clip(line.at(columns), -1.0, 1.0))
+    needed = [np.maximum(each / (scale * high), each / (scale * low)) for each in far]
+    return max(float(np.quantile(np.concatenate(needed), 0.8)), 1.0)
+
+
+def accepted_tokens(rows: list[Measured], fit: ServingFit) -> float:
+    """Tokens a step yields with a draft head: the median over set-ups that ran with one."""
+    speculation = Speculation(drafted=DRAFTED, accepted=1.0)
+    fit = msgspec.structs.replace(fit, speculation=speculation)
+    ratios = [estimate_serving(each.case, fit).tpot_ms.value / each.tpot_ms for each in rows]
+    return round(float(np.median(ratios)), 2)
+
+
 def main() -> None:
     """Fit, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=Path, help="silicon_sample.csv, where it is at hand")
-    path = parser.parse_args().sample or obtain(CACHE)
-    rows, left = measured(read(path), known=SEEN)
+    sample = read(parser.parse_args().sample or obtain(CACHE))
+    rows, left = measured(sample, known=SEEN)
     for reason, count in left.most_common():
         print(f"{count:5d} rows left out: {reason}")
     of = space()
-    table = table_of(rows, of)
-    unknowns = fit_figures(table, of)
-    fit = blank(of, unknowns, len(rows))
-    out = np.zeros((2, len(rows)))
-    for _, mine in folds(rows, "model"):
-        other = fit_figures(table.select(~mine), of, unknowns, 8)
-        part = table.select(mine)
-        flow = flows(part, of.expand(other))
-        out[:, mine] = np.log(part.tpot_s / flow.tpot_s), np.log(part.ttft_s / flow.ttft_s)
-    tpot, ttft = (
-        msgspec.structs.replace(NOTHING, low=round(float(low), 3), high=round(float(high), 3))
-        for low, high in np.quantile(out, [0.1, 0.9], axis=1).T
-    )
-    fit = msgspec.structs.replace(fit, tpot=tpot, ttft=ttft)
+    fit, *_ = build(table_of(rows, of), of)
+    drafting, _ = measured(sample, known=SEEN, speculative=True)
+    speculation = Speculation(drafted=DRAFTED, accepted=accepted_tokens(drafting, fit))
+    fit = msgspec.structs.replace(fit, speculation=speculation)
     lines = [
-        "# Written by benchmarks/silicon/fit_serving.py; silicon/efficiency.py says what they mean.",
+        "# Written by benchmarks/silicon/fit_serving.py; silicon/efficiency.py says what it means.",
         *toml_lines(msgspec.to_builtins(fit, builtin_types=(date,))),
     ]
     OUTPUT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{len(rows)} rows fitted, written to {OUTPUT}")
 
 
 def toml_lines(table: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -22,8 +22,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "blackwell": ("b200", "b300", "gb200", "gb300"),
 }
 FRAMEWORKS = ("trtllm", "sglang", "vllm")
-CHUNK_TOKENS = 8192
-"""What all three take at most in a pass on such chips, by their documentation or by default."""
+CHUNK_TOKENS = {"sglang": 16384, OTHER: 8192}
+"""What they take at most in a pass on such chips: InferenceX's settings of SGLang; the defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,15 @@ def figures() -> dict[str, Figure]:
     found["kernel-collective"] = Figure(3.0, 0.4, 0.2, frameworks)
     found["links"] = Figure(0.6, 0.3, 0.15, families)
     found["latency"] = Figure(1.5, 0.4, 0.2, families)
+    found["kernel"] = Figure(1.0, 0.01, 0.2, families)
+    found["launch"] = Figure(50.0, 0.5, 0.4, frameworks)
     found["step"] = Figure(0.6, 0.6, 0.4, frameworks)
     found["sequence"] = Figure(4.0, 0.8, 0.5, frameworks)
-    found["request"] = Figure(20.0, 0.8, 0.5, frameworks)
+    found["request"] = Figure(10.0, 0.8, 0.5, frameworks)
+    found["input"] = Figure(4.0, 0.6, 0.4, frameworks)
+    found["wait"] = Figure(0.7, 0.5, 0.6, frameworks)
+    found["prompt"] = Figure(4.0, 0.6, 0.5, frameworks)
+    found["token"] = Figure(20.0, 0.6, 0.5, frameworks)
     found["first_wave"] = Figure(0.12, 0.5, 0.5, frameworks)
     found["fused"] = Figure(0.6, 0.4, 0.3, frameworks)
     return found
@@ -121,6 +127,7 @@ def unpack(unknowns: Numbers, of: Space) -> tuple[dict[str, Family], dict[str, S
             memory={str(kind): figure(f"memory-{kind}", name) for kind in WORK},
             links=figure("links", name),
             latency=figure("latency", name),
+            kernel=figure("kernel", name),
         )
         for name in (*FAMILIES, OTHER)
     }
@@ -128,12 +135,17 @@ def unpack(unknowns: Numbers, of: Space) -> tuple[dict[str, Family], dict[str, S
     software = {
         name: Software(
             kernel_us={kind: figure(f"kernel-{kind}", name) for kind in kernels},
+            launch_us=figure("launch", name),
             step_ms=figure("step", name),
             sequence_us=figure("sequence", name),
             request_ms=figure("request", name),
+            input_us=figure("input", name),
+            wait_steps=figure("wait", name),
+            prompt_us=figure("prompt", name),
+            token_us=figure("token", name),
             fused=min(figure("fused", name), 1.0),
             first_wave=min(figure("first_wave", name), 1.0),
-            chunk_tokens=CHUNK_TOKENS,
+            chunk_tokens=CHUNK_TOKENS.get(name, CHUNK_TOKENS[OTHER]),
         )
         for name in (*FRAMEWORKS, OTHER)
     }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks.silicon.data_serving import Measured
 from craton.silicon.efficiency import one_operation
-from craton.silicon.queueing import Flow, Server, closed_loop, disaggregated
+from craton.silicon.queueing import Flow, Server, closed_loop, disaggregated, joined
 from craton.silicon.serving import Parts, take_apart, transfer_s
 from craton.silicon.serving_demand import COLLECTIVES, KINDS, WIDTHS, Demand
 from craton.silicon.serving_fit import ServingFit
@@ -34,6 +34,8 @@ class Flat:
     """Multiplying: which figure of its kind, width and family, as an index in `Table.names`."""
     moved: NDArray[np.intp]
     kernel: NDArray[np.intp]
+    family: NDArray[np.intp]
+    launch: NDArray[np.intp]
     links: NDArray[np.intp]
     latency: NDArray[np.intp]
     count: Numbers
@@ -54,6 +56,8 @@ class Rows:
     passes_one: Numbers
     prompts_full: Numbers
     output: Numbers
+    groups: Numbers
+    prompt: Numbers
     apart: NDArray[np.bool_]
     prefill_workers: Numbers
     decode_workers: Numbers
@@ -95,7 +99,9 @@ class Table:
         )
 
 
-SOFTWARE = ("step", "sequence", "request", "fused", "first_wave")
+SOFTWARE = (
+    "step", "sequence", "request", "input", "wait", "prompt", "token", "fused", "first_wave",
+)  # fmt: skip
 
 
 def tabulate(
@@ -128,7 +134,7 @@ def _flat(
     demands: Sequence[Demand], groups: Sequence[tuple[str, str]], index: Mapping[str, int]
 ) -> Flat:
     row = np.repeat(np.arange(len(demands)), [len(each.kind) for each in demands])
-    columns: dict[str, list[int]] = {name: [] for name in ("f", "m", "k", "l", "a")}
+    columns: dict[str, list[int]] = {name: [] for name in "fmkghla"}
     for each, (family, framework) in zip(demands, groups, strict=True):
         for kind, width in zip(each.kind, each.width, strict=True):
             name = KINDS[kind]
@@ -139,6 +145,8 @@ def _flat(
             columns["m"].append(index[f"{memory}|{family}"])
             kernel = "kernel-collective" if sends else f"kernel-{name}"
             columns["k"].append(index[f"{kernel}|{framework}"])
+            columns["g"].append(index[f"kernel|{family}"])
+            columns["h"].append(index[f"launch|{framework}"])
             columns["l"].append(index[f"links|{family}"])
             columns["a"].append(index[f"latency|{family}"])
     values = {
@@ -146,7 +154,7 @@ def _flat(
     }
     return Flat(
         row,
-        *(np.array(columns[name], dtype=np.intp) for name in ("f", "m", "k", "l", "a")),
+        *(np.array(columns[name], dtype=np.intp) for name in "fmkghla"),
         np.concatenate([each.count for each in demands]),
         np.concatenate([each.kernels for each in demands]),
         values["multiply_s"],
@@ -173,6 +181,8 @@ def _rows(
         column([each.prefill.passes_one for each in parts]),
         column([float(np.ravel(each.prefill.prompts_full)[0]) for each in parts]),
         column([each.case.output_tokens for each in measured]),
+        column([float(each.work.layout.data) for each in parts]),
+        column([each.case.input_tokens for each in measured]),
         np.array([each.case.decode is not None for each in measured]),
         column([float(pool[0].workers) if pool[0] else 1.0 for pool in pools]),
         column([float(pool[1].workers) if pool[1] else 1.0 for pool in pools]),
@@ -184,8 +194,8 @@ def _rows(
     )
 
 
-def pass_seconds(flat: Flat, figures: Numbers, rows: int) -> Numbers:
-    """Seconds of one pass of every row at these figures."""
+def pass_seconds(flat: Flat, figures: Numbers, rows: int, *, launched: bool) -> Numbers:
+    """Seconds of one pass of every row at these figures; `launched` as `Clockwork.launched`."""
     each = flat.count * one_operation(
         flat.multiply_s,
         flat.moved_s,
@@ -193,18 +203,25 @@ def pass_seconds(flat: Flat, figures: Numbers, rows: int) -> Numbers:
         flat.latency_s,
         multiply=figures[flat.figure],
         memory=figures[flat.moved],
-        fixed_s=flat.kernels * figures[flat.kernel] * 1e-6,
+        fixed_s=flat.kernels * figures[flat.kernel] * figures[flat.family] * 1e-6,
         links=figures[flat.links],
         latency=figures[flat.latency],
     )
-    return np.bincount(flat.row, each, rows)
+    chips = np.bincount(flat.row, each, rows)
+    if not launched:
+        return chips
+    host = np.bincount(flat.row, flat.count * flat.kernels * figures[flat.launch] * 1e-6, rows)
+    return joined(chips, host)
 
 
 def flows(table: Table, figures: Numbers) -> Flow:
     """What a request of every row sees at these figures."""
     rows = table.rows
     size = len(table.measured)
-    seconds = {name: pass_seconds(flat, figures, size) for name, flat in table.passes.items()}
+    seconds = {
+        name: pass_seconds(flat, figures, size, launched=name.startswith("prefill"))
+        for name, flat in table.passes.items()
+    }
     software = {name: figures[index] for name, index in rows.software.items()}
     step = software["step"] * 1e-3
     sequence = software["sequence"] * 1e-6
@@ -216,7 +233,11 @@ def flows(table: Table, figures: Numbers) -> Flow:
         prompts_full=rows.prompts_full,
         fused=np.minimum(software["fused"], 1.0),
         first_wave=np.minimum(software["first_wave"], 1.0),
-        request_s=software["request"] * 1e-3,
+        request_s=software["request"] * 1e-3 + software["input"] * rows.prompt * 1e-6,
+        wait_steps=software["wait"],
+        host_s=(software["prompt"] * rows.prompt + software["token"] * rows.output)
+        * 1e-6
+        / rows.groups,
     )
     one = closed_loop(server, rows.in_flight, rows.running, rows.output)
     two = disaggregated(

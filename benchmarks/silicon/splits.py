@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.silicon.data_serving import Measured
+from benchmarks.silicon.serving_figures import FAMILIES
 
 SEEN = (
     "deepseek-ai/DeepSeek-R1",
@@ -32,6 +33,7 @@ SPLITS: dict[str, Callable[[Measured], str]] = {
     "model": lambda each: each.model,
     "name": lambda each: each.published,
     "system": lambda each: each.system,
+    "family": lambda each: next(name for name, chips in FAMILIES.items() if each.system in chips),
     "framework": lambda each: each.framework,
 }
 

@@ -33,6 +33,8 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the specified rate."""
     latency: float
     """Times the specified latency."""
+    kernel: float
+    """Times what a framework's kernels take."""
 
 
 class Software(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,12 +42,22 @@ class Software(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kernel_us: dict[str, float]
     """A kernel of each kind; collectives under `collective`."""
+    launch_us: float
+    """The host launches a kernel outside of a CUDA graph, as in prefill; beside the chips."""
     step_ms: float
     """A pass: scheduling, launching, sampling."""
     sequence_us: float
     """A pass, for each sequence in it."""
     request_ms: float
-    """A request: reading, tokenising, answering."""
+    """A request waits on its way in and out, whatever the load."""
+    input_us: float
+    """A request waits for each token of its prompt: reading and tokenising."""
+    wait_steps: float
+    """Decode steps a new prompt waits before the scheduler sees it."""
+    prompt_us: float
+    """The host works on each token of a prompt, beside the chips."""
+    token_us: float
+    """Likewise, on each token of an answer."""
     fused: float
     """Of what a decode step spends on weights and launches, the part that a prefill running with
     it saves (1: chunks of prompts ride in decode steps; 0: they take turns)."""
@@ -74,9 +86,9 @@ def rates(family: Family, software: Software) -> Rates:
     kernel = np.empty(len(KINDS))
     for index, kind in enumerate(KINDS):
         if kind in COLLECTIVES:
-            kernel[index] = software.kernel_us["collective"] * 1e-6
+            kernel[index] = software.kernel_us["collective"] * 1e-6 * family.kernel
             continue
-        kernel[index] = software.kernel_us[kind] * 1e-6
+        kernel[index] = software.kernel_us[kind] * 1e-6 * family.kernel
         memory[index] = family.memory[kind]
         for column, width in enumerate(WIDTHS):
             multiply[index, column] = _multiply(family.multiply, kind, width)

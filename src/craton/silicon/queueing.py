@@ -40,7 +40,11 @@ class Server:
     """Of the time all prompts in flight take together, what a request waits because requests
     start or end together."""
     request_s: Numbers
-    """Reading, tokenising and answering a request."""
+    """A request waits on its way in and out, whatever the load."""
+    wait_steps: Numbers
+    """Decode steps until a new prompt is seen."""
+    host_s: Numbers
+    """The host's own work on a request, beside the chips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,14 @@ def closed_loop(server: Server, in_flight: Numbers, running: Numbers, output: Nu
         whole = prefill_pass(server, together)
         saved = server.fused * np.minimum(server.decode_one_s, 0.9 * whole)
         prompt = (whole - saved) / together
-        cycle = running * prompt + steps * step + server.request_s
+        # Chips and host work side by side; whoever is slower sets the pace.
+        chips = running * prompt + steps * step + server.request_s
+        cycle = joined(chips, running * server.host_s)
         busy = np.minimum(running * prompt / cycle, 1.0)
         ahead = server.first_wave * (running - 1.0) / 2.0 * prompt
         ahead = ahead + (1.0 - server.first_wave) * waiting(whole, busy, running, prompt)
-        first = server.request_s + (0.5 + server.fused) * step + whole + ahead
+        steps_before = server.wait_steps + server.fused
+        first = server.request_s + steps_before * step * cycle / chips + whole + ahead
         first = np.clip(first, server.prefill_one_s, cycle - steps * server.decode_one_s)
         token = np.maximum((cycle - first) / steps, server.decode_one_s)
         decoding = running * np.clip(1.0 - first / cycle, 0.1, 1.0)
@@ -110,8 +117,10 @@ def disaggregated(
     alone = prefill.request_s + prefill.prefill_one_s + transfer_s + decode.decode_one_s
     decoding, first, token = running, alone, decode.decode_s
     rate = busy = np.zeros_like(alone)
+    host = decode.host_s / decode_workers
     for _ in range(4 * ROUNDS):
         token = decode.decode_one_s + slope * np.maximum(decoding / decode_workers - 1.0, 0.0)
+        token = joined(token, decoding * host / steps)
         # What the requests ask for, what prefill can give, what decode has room for.
         asked = in_flight / (first + steps * token)
         rate = np.minimum(np.minimum(asked, most), running / (steps * token))
@@ -126,6 +135,11 @@ def disaggregated(
         first = np.sqrt(first * wanted)
         decoding = np.sqrt(decoding * np.maximum(rate * steps * token, 1.0))
     return Flow(first, token, first + steps * token, decoding, token, prompt, busy)
+
+
+def joined(chips: Numbers, host: Numbers | float) -> Numbers:
+    """Time of two that work side by side and wait for each other now and then."""
+    return (chips**4 + host**4) ** 0.25
 
 
 def waiting(own: Numbers, busy: Numbers, customers: Numbers, each: Numbers) -> Numbers:

@@ -22,7 +22,7 @@ from craton.silicon.memory import sequence_bytes
 from craton.silicon.neuron import estimate_neuron
 from craton.silicon.queueing import Flow, Server, closed_loop, disaggregated
 from craton.silicon.quote import Term
-from craton.silicon.serving_demand import Demand, Numbers
+from craton.silicon.serving_demand import Numbers
 from craton.silicon.serving_features import features
 from craton.silicon.serving_fit import ServingFit, framework_name, load_serving_fit
 from craton.silicon.serving_memory import Memory, batch_limit, memory_of, refuse
@@ -199,19 +199,17 @@ def server_of(
         prompts_full=ones * parts.prefill.prompts_full,
         fused=ones * work.fused,
         first_wave=ones * work.first_wave,
-        request_s=ones * work.request_s,
+        request_s=ones * work.request_s(parts.case.input_tokens),
+        wait_steps=ones * work.software.wait_steps,
+        host_s=ones * work.host_s(parts.case.input_tokens, parts.case.output_tokens),
     )
 
 
 def flow_of(parts: Parts) -> Flow:
     """What a request sees, before any correction."""
-
-    def whole(work: Clockwork, asked: Demand) -> Numbers:
-        return work.operations(asked).sum(axis=0)
-
     work, before = parts.work, parts.prefill_work
-    decode = (whole(work, parts.decode.one), whole(work, parts.decode.all))
-    prefill = (whole(before, parts.prefill.one), whole(before, parts.prefill.full))
+    decode = (work.graphed(parts.decode.one), work.graphed(parts.decode.all))
+    prefill = (before.launched(parts.prefill.one), before.launched(parts.prefill.full))
     server = server_of(work, decode, prefill, parts)
     prefiller = server if work is before else server_of(before, decode, prefill, parts)
     return put_together(parts, server, prefiller)
@@ -312,8 +310,8 @@ def _speedup(case: ServingCase, parts: Parts, fit: ServingFit) -> Numbers | floa
     checked = 1.0 + fit.speculation.drafted
     running = parts.running / _decode_workers(case)
     more = decoding(parts.work, running * checked, _held(case))
-    whole = parts.work.operations(more.all).sum(axis=0) + parts.work.overhead_s(1.0)
-    plain = parts.work.operations(parts.decode.all).sum(axis=0) + parts.work.overhead_s(1.0)
+    whole = parts.work.graphed(more.all) + parts.work.overhead_s(1.0)
+    plain = parts.work.graphed(parts.decode.all) + parts.work.overhead_s(1.0)
     return fit.speculation.accepted * plain / whole
 
 

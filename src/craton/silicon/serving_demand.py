@@ -36,6 +36,10 @@ KINDS = WORK + COLLECTIVES
 WIDTHS = (16, 8, 4)
 """Bits of the formats a chip multiplies in; wider ones count as 16."""
 
+KERNELS = {"index": 8.0}
+"""Launches of operations that stand for several: the indexer projects, norms, turns and quantises
+keys and queries, scores, and takes the best."""
+
 _EXCHANGED = (Kind.EXPERTS, Kind.ALL_TO_ALL, Kind.ALL_GATHER, Kind.REDUCE_SCATTER)
 
 
@@ -153,6 +157,12 @@ def _measure(
     )
 
 
+def _launches(each: _Measured) -> float:
+    """Kernels of one repetition; a narrow multiplication quantises its input in one more."""
+    narrow = each.width > 0 and each.operation.kind in (Kind.GEMM, Kind.EXPERTS)
+    return KERNELS.get(each.operation.name, each.operation.kernels) + narrow
+
+
 def _collect(found: Sequence[_Measured]) -> Demand:
     size = max((np.size(value) for each in found for value in each.row), default=1)
     table = np.empty((7, len(found), size))
@@ -164,6 +174,6 @@ def _collect(found: Sequence[_Measured]) -> Demand:
         np.array([KINDS.index(each.operation.kind) for each in found], dtype=np.intp),
         np.array([each.width for each in found], dtype=np.intp),
         np.array([each.operation.count for each in found]),
-        np.array([each.operation.kernels for each in found]),
+        np.array([_launches(each) for each in found]),
         *table,
     )

@@ -10,6 +10,7 @@ from craton.silicon.chip import Chip
 from craton.silicon.layout import Layout
 from craton.silicon.memory import GIB, sequence_bytes, weight_bytes
 from craton.silicon.operations import Formats
+from craton.silicon.precision import Precision
 
 USABLE = 0.9
 """Of a chip's memory, what vLLM gives itself by default (`gpu_memory_utilization`, engine
@@ -35,6 +36,19 @@ class Memory(msgspec.Struct, frozen=True):
     def total_gib(self) -> float:
         """All of it."""
         return self.weights_gib + self.cache_gib + self.work_gib
+
+
+def usual_cache(framework: str | None, weights: Precision, chip: Chip) -> Precision:
+    """The cache's format where nobody says: what servers are usually set to.
+
+    8 bits where weights have 8 or fewer and TensorRT-LLM serves them (its quantised checkpoints say
+    so) or the chip has a 4-bit format (InferenceX sets it on every such chip); 16 otherwise.
+    """
+    narrow = weights.bytes < Precision.BF16.bytes
+    from_checkpoint = "tensorrt" in (framework or "").casefold() or "trt" in (framework or "")
+    if narrow and (from_checkpoint or Precision.NVFP4 in chip.tflops):
+        return Precision.FP8
+    return Precision.BF16
 
 
 def batch_limit(

@@ -14,6 +14,7 @@ from craton.silicon.efficiency import Rates, Software, operation_seconds, rates
 from craton.silicon.layout import Layout
 from craton.silicon.operations import Formats, Pass, Quantity
 from craton.silicon.precision import Precision
+from craton.silicon.queueing import joined
 from craton.silicon.serving_demand import Demand, Numbers, demand
 from craton.silicon.serving_fit import ServingFit, load_serving_fit
 
@@ -46,10 +47,14 @@ class Clockwork:
         """Of all prompts in flight, the part that is ahead of one since requests go in step."""
         return self.software.first_wave
 
-    @property
-    def request_s(self) -> float:
-        """Reading, tokenising and answering a request."""
-        return self.software.request_ms / 1e3
+    def request_s(self, prompt: float) -> float:
+        """A request waits on its way in and out, whatever the load; `prompt` in tokens."""
+        return self.software.request_ms / 1e3 + self.software.input_us * prompt / 1e6
+
+    def host_s(self, prompt: float, output: float) -> float:
+        """The host's work on one request, beside the chips; each attention group has its own."""
+        work_us = self.software.prompt_us * prompt + self.software.token_us * output
+        return work_us / 1e6 / self.layout.data
 
     def demand(self, step: Pass, *, busy_groups: Quantity | None = None) -> Demand:
         """What a pass asks of a chip; `busy_groups` attention groups have tokens (default: all)."""
@@ -68,12 +73,22 @@ class Clockwork:
         """Seconds of each operation of one stage over a pass: a row each, a column a case."""
         return operation_seconds(asked, self.rates)
 
+    def graphed(self, asked: Demand) -> Numbers:
+        """Seconds of one stage's pass that replays a CUDA graph, as decode steps do."""
+        return self.operations(asked).sum(axis=0)
+
+    def launched(self, asked: Demand) -> Numbers:
+        """Seconds of one stage's pass whose kernels the host launches, as in prefill."""
+        host = (asked.count * asked.kernels).sum() * self.software.launch_us / 1e6
+        return joined(self.graphed(asked), host)
+
     def seconds(self, step: Pass, *, busy_groups: Quantity | None = None) -> Numbers:
         """Seconds from a pass's begin to its tokens, one for each case in `step`."""
         asked = self.demand(step, busy_groups=busy_groups)
+        decodes = np.all(np.asarray(step.new_a_sequence) <= 1.0)
+        stage = self.graphed(asked) if decodes else self.launched(asked)
         # A token goes through all stages one after the other.
-        stages = self.operations(asked).sum(axis=0) * self.layout.pipeline
-        return stages + self.overhead_s(step.sequences)
+        return stage * self.layout.pipeline + self.overhead_s(step.sequences)
 
     def overhead_s(self, sequences: Quantity) -> Numbers:
         """What the software adds to a pass with that many sequences in a group."""
