@@ -18,6 +18,7 @@ from craton.cli.plan_numbers import days, quantity, whole
 from craton.cli.plan_tables import print_known, print_quote
 from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.errors import BadRequest, NotFound
+from craton.silicon.architecture import Architecture
 from craton.silicon.catalogue import Catalogue, load_catalogue
 from craton.silicon.chip import PriceKind
 from craton.silicon.models import cards, find_model
@@ -162,12 +163,13 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Rank the chips for serving a model under a load, within limits."""
+    architecture = find_model(model)
     job = ServingJob(
-        architecture=find_model(model),
+        architecture=architecture,
         input_tokens=quantity(tokens_in, "--input"),
         output_tokens=quantity(tokens_out, "--output"),
         rate=quantity(rate, "--rate"),
-        formats=formats(precision, kv_precision),
+        formats=formats(architecture, precision, kv_precision),
         ttft_limit_ms=ttft_ms,
         itl_limit_ms=itl_ms,
         power_limit_kw=power_kw,
@@ -259,10 +261,10 @@ def print_predictions(lines: Iterable[bytes], catalogue: Catalogue) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def formats(precision: str, kv_precision: str | None) -> Formats:
+def formats(architecture: Architecture, precision: str, kv_precision: str | None) -> Formats:
     """Formats by the rules that rows follow, so that a plan and a prediction agree."""
     row = Row(id=0, kind="serve", chip="", precision=precision, kv_precision=kv_precision)
-    return formats_of(row)
+    return formats_of(row, architecture)
 
 
 def write_report(found: Quote, catalogue: Catalogue, path: Path, day: date) -> None:

@@ -8,7 +8,7 @@ from craton.silicon.catalogue import Catalogue
 from craton.silicon.chip import Chip
 from craton.silicon.energy import EnergyEstimate, estimate_energy, training_watts
 from craton.silicon.estimate import Estimate, Provenance
-from craton.silicon.limits import within_limits
+from craton.silicon.limits import as_submitted, within_limits
 from craton.silicon.rows import (
     Row,
     architecture_of,
@@ -66,12 +66,15 @@ def serve(row: Row, catalogue: Catalogue) -> dict[str, Estimate | None]:
     else:
         case = serving_case(row, architecture, catalogue)
     found = estimate_serving(case)
-    energy = _energy(case, found.tokens_s)
+    tokens_s = found.tokens_s
+    if row.load is not None:
+        tokens_s = as_submitted(tokens_s, case.chip.vendor)
+    energy = _energy(case, tokens_s)
     return {
         "ttft_ms": found.ttft_ms,
         "tpot_ms": found.tpot_ms,
-        "tokens_s": found.tokens_s,
-        "tokens_s_chip": found.tokens_s_chip,
+        "tokens_s": tokens_s,
+        "tokens_s_chip": tokens_s.scaled(1.0 / case.chips),
         "memory_gib": found.memory_gib,
         "watts_chip": energy.watts_chip if energy is not None else None,
         "joules_token": energy.joules_token if energy is not None else None,

@@ -4,7 +4,6 @@ A row names a model or carries its Hugging Face keys, a chip, a split and a load
 out is filled in by rules that are stated here, once.
 """
 
-import math
 from enum import StrEnum
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +27,7 @@ from craton.silicon.layout import Layout
 from craton.silicon.models import find_model
 from craton.silicon.operations import Formats
 from craton.silicon.precision import ALIASES, Precision
+from craton.silicon.serving_memory import usual_cache
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -129,17 +129,30 @@ def precision_of(text: str, member: str) -> Precision:
         raise BadRequest(f"{member} {text!r} is not a precision; one of: {known}") from None
 
 
-def formats_of(row: Row) -> Formats:
+def formats_of(row: Row, architecture: Architecture, chip: Chip | None = None) -> Formats:
     """How the parts are stored: the row's `precision`, and what it says apart.
 
-    A cache is in 16 bits unless `kv_precision` says otherwise; so is the output matrix, always.
+    Without `kv_precision` the cache is what servers usually set on the chip; the output matrix is
+    in 16 bits, always. A model that is only published in mixed formats (gpt-oss: experts in MXFP4,
+    the rest in 16 bits) keeps them unless the row says otherwise of just that part.
     """
-    common = precision_of(row.precision or "bf16", "precision")
+    common = precision_of(row.precision or row.weight_precision or "bf16", "precision")
     weights = precision_of(row.weight_precision or common, "weight_precision")
     experts = precision_of(row.moe_precision or weights, "moe_precision")
+    if architecture.name.startswith(MIXED):
+        experts = experts if row.moe_precision else Precision.MXFP4
+        weights = weights if weights.bytes > Precision.MXFP8.bytes else Precision.BF16
     wide = weights if weights in (Precision.FP32, Precision.FP16) else Precision.BF16
-    cache = precision_of(row.kv_precision or wide, "kv_precision")
+    if row.kv_precision is not None:
+        cache = precision_of(row.kv_precision, "kv_precision")
+    else:
+        usual = usual_cache(row.framework, experts, chip) if chip is not None else wide
+        cache = usual if usual is Precision.FP8 else wide
     return Formats(weights=weights, experts=experts, cache=cache, output=wide, activations=wide)
+
+
+MIXED = "gpt-oss"
+"""Models published in one mixture of formats only (arXiv:2508.10925, section 2.1)."""
 
 
 def _layout(row: Row | PoolRow, *, ranks_per_chip: int) -> Layout:
@@ -151,8 +164,9 @@ def _layout(row: Row | PoolRow, *, ranks_per_chip: int) -> Layout:
     ranks = tensor * data
     expert = row.ep
     if expert is None:
-        expert = ranks // row.moe_tp if row.moe_tp else 1
-    expert_tensor = row.moe_tp or max(ranks // expert, 1)
+        expert = max(ranks // row.moe_tp, 1) if row.moe_tp else 1
+    # What is below 1 is refused by the layout's own rules.
+    expert_tensor = row.moe_tp or max(ranks // max(expert, 1), 1)
     return Layout(
         tensor=tensor,
         pipeline=row.pp or 1,
@@ -171,12 +185,20 @@ def _choice(kind: type[_Choice], text: str, member: str) -> _Choice:
         raise BadRequest(f"{member} {text!r} is not one of: {', '.join(kind)}") from None
 
 
+LEAST, LARGEST = 1e-6, 1e12
+"""No count in a row is above it; what is, is a slip or an attack on the arithmetic."""
+
+
 def _needed(value: float | None, member: str, kind: str) -> float:
     if value is None:
         raise BadRequest(f"a {kind} row needs {member!r}")
-    if not math.isfinite(value) or value <= 0:
-        raise BadRequest(f"{member} is {value}; it is above 0")
+    if not LEAST <= value <= LARGEST:
+        raise BadRequest(f"{member} is {value}; it is above 0 and at most {LARGEST:g}")
     return value
+
+
+def _given(value: float | None, member: str, kind: str) -> float | None:
+    return None if value is None else _needed(value, member, kind)
 
 
 def serving_case(row: Row, architecture: Architecture, catalogue: Catalogue) -> ServingCase:
@@ -191,10 +213,10 @@ def serving_case(row: Row, architecture: Architecture, catalogue: Catalogue) -> 
         architecture=architecture,
         chip=chip,
         layout=layout,
-        formats=formats_of(row),
+        formats=formats_of(row, architecture, chip),
         input_tokens=_needed(row.input_tokens, "input_tokens", row.kind),
         output_tokens=_needed(row.output_tokens, "output_tokens", row.kind),
-        concurrency=row.concurrency,
+        concurrency=_given(row.concurrency, "concurrency", row.kind),
         chips=_chips(row, own),
         framework=row.framework,
         framework_version=row.framework_version,
@@ -205,8 +227,8 @@ def serving_case(row: Row, architecture: Architecture, catalogue: Catalogue) -> 
         prefill=pools[0] if pools else None,
         decode=pools[1] if pools else None,
         gemm=precision_of(row.gemm_precision, "gemm_precision") if row.gemm_precision else None,
-        ttft_limit_ms=row.ttft_limit_ms,
-        itl_limit_ms=row.itl_limit_ms,
+        ttft_limit_ms=_given(row.ttft_limit_ms, "ttft_limit_ms", row.kind),
+        itl_limit_ms=_given(row.itl_limit_ms, "itl_limit_ms", row.kind),
     )
 
 

@@ -9,10 +9,12 @@ from craton.cli import plan
 from craton.cli.plan import formats, print_predictions, write_report
 from craton.kernel.errors import BadRequest, NotFound
 from craton.silicon.catalogue import load_catalogue
+from craton.silicon.models import find_model
 from craton.silicon.precision import Precision
 from tests.fakes.quotes import DAY, serving_quote
 
 CATALOGUE = load_catalogue()
+LLAMA = find_model("llama-3.1-8b")
 SERVE = ["serve", "llama-3.1-8b", "--input", "1k", "--output", "200", "--rate", "5"]
 TRAIN = ["train", "llama-3.1-8b", "--tokens", "100B", "--sequence", "8192", "--batch", "4M"]
 ONE_CHIP = ["--chip", "h200"]
@@ -143,9 +145,9 @@ def test_each_prediction_is_out_before_the_next_row_is_read(
 
 
 def test_a_plan_reads_precisions_as_rows_do() -> None:
-    assert formats("fp8", None).cache is Precision.BF16
-    assert formats("fp8", "fp8").cache is Precision.FP8
-    assert formats("float16", None).weights is Precision.FP16
+    assert formats(LLAMA, "fp8", None).cache is Precision.BF16
+    assert formats(LLAMA, "fp8", "fp8").cache is Precision.FP8
+    assert formats(LLAMA, "float16", None).weights is Precision.FP16
 
 
 def test_a_report_that_can_not_be_written_says_where(tmp_path: Path) -> None:

@@ -78,6 +78,18 @@ def test_precisions_are_read_by_any_name_and_apart() -> None:
     assert _serve().formats.cache == Precision.BF16
 
 
+def test_a_model_of_mixed_formats_keeps_them_unless_a_part_is_named() -> None:
+    mixed = _serve(model="gpt-oss-120b", precision="fp4").formats
+    assert (mixed.weights, mixed.experts) == (Precision.BF16, Precision.MXFP4)
+    assert _serve(model="gpt-oss-120b", moe_precision="bf16").formats.experts == Precision.BF16
+
+
+def test_a_cache_is_what_servers_usually_set() -> None:
+    assert _serve(precision="fp8", framework="trtllm").formats.cache == Precision.FP8
+    assert _serve(precision="fp8", framework="vllm").formats.cache == Precision.BF16
+    assert _serve(precision="fp8", framework="vllm", kv_precision="fp8").formats.cache == "fp8"
+
+
 def test_disaggregated_workers_are_read_with_their_own_splits() -> None:
     case = _serve(
         tp=None,
