@@ -1,13 +1,13 @@
 """Predicted against measured, on the machine this runs on, through the embedded engine.
 
-    python benchmarks/silicon/this_machine.py [--model MODEL.gguf] [--runs 3] [--threads 2]
+    python benchmarks/silicon/this_machine.py [--model MODEL.gguf] [--runs 5] [--threads 2]
 
 Calibrates (the loads that `craton chips calibrate` probes), then predicts loads that were not
 probed, and measures them through the engine: prompts of other lengths, 1 to 8 answers at once, with
 short and with long prompts. Probes and measured loads take turns, so that what else the machine
 does disturbs both alike; medians over the runs are compared, and the scatter of the runs is
 printed beside the error; then, since other work only ever slows an engine down, the same with the
-fastest of the runs. Each table ends with a line of JSON.
+fastest of the runs. All that was measured is printed before as a line of JSON.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from craton.cli.calibrate_engine import LOADS, Asker, describe, started
@@ -110,7 +111,6 @@ def report(probes: list[Probe], probed: Probed, read_bytes_s: float) -> None:
             f"{name}: mean {statistics.mean(sizes):.1%}, worst {max(sizes):.1%},"
             f" {sum(each <= GOAL for each in sizes)} of {len(sizes)} within {GOAL:.0%}"
         )
-    print(json.dumps({"errors": errors, "spread": rates.spread}))
 
 
 def main() -> None:
@@ -127,6 +127,7 @@ def main() -> None:
         read_bytes_s = copying_rate(chosen.threads)
         probes = asyncio.run(watch(specification, chosen.runs))
         probed = describe(model, specification)
+        print(json.dumps({"read_bytes_s": read_bytes_s, "probes": msgspec.to_builtins(probes)}))
         print("Medians of the runs")
         report(probes, probed, read_bytes_s)
         print("The fastest of the runs")
