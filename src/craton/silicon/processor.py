@@ -21,7 +21,7 @@ from craton.silicon.processor_rates import EngineRates, seconds_of
 from craton.silicon.processor_schedule import Limits, Numbers, Schedule, schedule
 
 WAVES = 3
-"""Times every place in a closed loop is filled; the first start together and don't count."""
+"""Times every place in a closed loop is filled."""
 OTHER_SPREAD = 0.25
 """Added to the spread for a format that the rates weren't measured in. An assumption."""
 
@@ -195,9 +195,10 @@ def estimate_processor(case: ServingCase) -> ProcessorEstimate:
     if case.concurrency is None:
         raise BadRequest("an estimate for a processor needs 'concurrency'; give the requests")
     in_flight = max(round(case.concurrency), 1)
+    running = min(in_flight, rates.slots)
     load = (_tokens(case.input_tokens * (1.0 - case.cached_fraction)), _tokens(case.output_tokens))
     limits = Limits(rates.step_tokens, rates.slots, rates.pool_tokens)
-    steps = schedule([load] * (WAVES * in_flight), in_flight, limits)
+    steps = schedule([load] * (WAVES * running), running, limits)
     terms = terms_of(
         case.architecture,
         case.formats,
@@ -206,8 +207,11 @@ def estimate_processor(case: ServingCase) -> ProcessorEstimate:
         worth=worth_of(rates),
     )
     times = times_of(steps, terms, costs_of(rates))
-    late = slice(in_flight, None)
-    return _estimate(case, rates, times.first_s[late], times.token_s[late], in_flight)
+    # The first of each place start together, which those of a running loop don't.
+    first, token = float(times.first_s[running:].mean()), float(times.token_s[running:].mean())
+    # Who finds no slot waits until those before it were served (Little's law).
+    served_s = (first + token * max(case.output_tokens - 1.0, 0.0)) / running
+    return _estimate(case, rates, first + (in_flight - running) * served_s, token, in_flight)
 
 
 def _tokens(mean: float) -> int:
@@ -235,9 +239,8 @@ def times_of(steps: Schedule, terms: Terms, costs: Costs) -> Times:
 
 
 def _estimate(
-    case: ServingCase, rates: EngineRates, first_s: Numbers, token_s: Numbers, in_flight: int
+    case: ServingCase, rates: EngineRates, first: float, token: float, in_flight: int
 ) -> ProcessorEstimate:
-    first, token = float(first_s.mean()), float(token_s.mean())
     whole = first + token * max(case.output_tokens - 1.0, 0.0)
     measured = case.formats.weights == rates.weights
     spread = rates.spread + (0.0 if measured else OTHER_SPREAD)
