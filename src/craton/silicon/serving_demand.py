@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from craton.kernel.errors import BadRequest
 from craton.silicon.architecture import Architecture
 from craton.silicon.chip import Chip, LinkLevel
 from craton.silicon.layout import Layout
@@ -88,7 +89,9 @@ def demand(
     if busy_groups is not None and np.any(layout.data > np.asarray(busy_groups)):
         operations = _partly_busy(architecture, layout, formats, step, busy_groups)
     links = _Links(tuple(levels or chip.links), layout)
-    return _collect([_measure(each, chip, layout, links, gemm) for each in operations])
+    busy = 1.0 if busy_groups is None else busy_groups
+    cases = np.broadcast(step.tokens, step.sequences, step.cached, step.logits, busy).size
+    return _collect([_measure(each, chip, layout, links, gemm) for each in operations], cases)
 
 
 def _partly_busy(
@@ -139,6 +142,10 @@ def _measure(
     if gemm is not None and each.kind in (Kind.GEMM, Kind.EXPERTS):
         precision = gemm
     peak = chip.peak_tflops(precision) * 1e12 / layout.ranks_per_chip
+    if peak <= 0.0:
+        raise BadRequest(
+            f"{chip.name} multiplies in no format that holds {precision}; use another precision"
+        )
     rate = chip.memory_tb_s.value * 1e12 / layout.ranks_per_chip
     computed = chip.computes_in(precision) or precision
     width = 2 if computed.bytes < 1 else 1 if computed.bytes < 2 else 0
@@ -146,7 +153,7 @@ def _measure(
         each,
         width,
         (
-            each.flops / peak if peak else np.inf,
+            each.flops / peak,
             each.weight_bytes / rate,
             each.data_bytes / rate,
             0.0,
@@ -163,9 +170,8 @@ def _launches(each: _Measured) -> float:
     return KERNELS.get(each.operation.name, each.operation.kernels) + narrow
 
 
-def _collect(found: Sequence[_Measured]) -> Demand:
-    size = max((np.size(value) for each in found for value in each.row), default=1)
-    table = np.empty((7, len(found), size))
+def _collect(found: Sequence[_Measured], cases: int) -> Demand:
+    table = np.empty((7, len(found), cases))
     for index, each in enumerate(found):
         for member, value in enumerate(each.row):
             table[member, index] = value

@@ -109,6 +109,12 @@ def test_a_model_too_large_is_refused_with_both_sizes() -> None:
         estimate_serving(set_up(model="llama-3.1-405b", layout=split(4)))
 
 
+def test_a_precision_the_chip_has_no_format_for_is_refused() -> None:
+    chip = msgspec.structs.replace(CATALOGUE.chip("h100"), tflops={})
+    with pytest.raises(BadRequest, match="h100 multiplies in no format"):
+        estimate_serving(msgspec.structs.replace(set_up(), chip=chip))
+
+
 def test_a_set_up_without_a_load_is_refused() -> None:
     with pytest.raises(BadRequest, match="concurrency"):
         estimate_serving(set_up(concurrency=None))
