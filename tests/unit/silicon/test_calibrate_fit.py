@@ -169,9 +169,11 @@ def test_a_lone_token_takes_as_long_as_reading_the_weights_where_that_is_longer(
 
 def test_a_step_that_chooses_no_token_doesnt_touch_the_output_matrix() -> None:
     steps = schedule([(100, 1)], 1, LIMITS)
-    terms = terms_of(MODEL, FORMATS, steps, stored=1.0, worth=1.0)
+    terms = terms_of(MODEL, FORMATS, steps, stored=1.0, worth=4.0)
     body = PARAMETERS - MODEL.vocabulary * MODEL.hidden
     assert terms.multiplied[0] == pytest.approx(2.0 * 64 * body)
+    assert terms.read_bytes[0] == 0.0
+    assert terms.read_bytes[1] > 0.0  # for one token it is read longer than multiplied
 
 
 def case(
