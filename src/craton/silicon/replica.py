@@ -11,6 +11,7 @@ from craton.kernel.errors import BadRequest
 from craton.silicon.case import ServingCase
 from craton.silicon.layout import Layout
 from craton.silicon.neuron import estimate_neuron
+from craton.silicon.processor import estimate_processor
 from craton.silicon.serving import (
     NEURON,
     flow_of,
@@ -91,7 +92,7 @@ def tabulate(case: ServingCase) -> tuple[Table, Phases | None]:
     layout = case.layout
     case = msgspec.structs.replace(case, chips=layout.chips, concurrency=None)
     batches = GROUP_BATCHES * layout.data
-    if case.chip.vendor == NEURON:
+    if case.chip.vendor == NEURON or case.chip.engine is not None:
         return _tabulate_each(case, batches), None
     fit = load_serving_fit()
     try:
@@ -153,7 +154,8 @@ def _tabulate_each(case: ServingCase, batches: Numbers) -> Table:
         return _nothing(case.layout, batches, error.message)
     steps = max(case.output_tokens - 1.0, 0.0)
     for index, batch in enumerate(batches[fits]):
-        found = estimate_neuron(msgspec.structs.replace(case, concurrency=float(batch)))
+        one = msgspec.structs.replace(case, concurrency=float(batch))
+        found = estimate_neuron(one) if case.chip.engine is None else estimate_processor(one)
         first[index], token[index] = found.ttft_ms.value, found.tpot_ms.value
         rate[index] = batch * case.output_tokens * 1e3 / (first[index] + steps * token[index])
         if case.itl_limit_ms is not None and token[index] > case.itl_limit_ms:

@@ -20,6 +20,7 @@ from craton.silicon.intervals import Correction, estimate
 from craton.silicon.layout import Layout
 from craton.silicon.memory import sequence_bytes
 from craton.silicon.neuron import estimate_neuron
+from craton.silicon.processor import estimate_processor
 from craton.silicon.queueing import Flow, Server, closed_loop, disaggregated
 from craton.silicon.quote import Term
 from craton.silicon.serving_demand import Numbers
@@ -262,6 +263,9 @@ def _times(
     if case.chip.vendor == NEURON:
         found = estimate_neuron(case)
         return found.ttft_ms, found.tpot_ms
+    if case.chip.engine is not None:
+        own = estimate_processor(case)
+        return own.ttft_ms, own.tpot_ms
     named = set_up_features(parts, flow, fit)
     known = is_known(case, fit)
     token_s = flow.tpot_s / _speedup(case, parts, fit)
