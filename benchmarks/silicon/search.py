@@ -28,6 +28,7 @@ from craton.silicon.precision import Precision
 from craton.silicon.quote import ServingJob
 from craton.silicon.replica import GROUP_BATCHES, tabulate
 from craton.silicon.splits import replica_sizes, serving_layouts
+from craton.silicon.walks import Walks
 
 CHIPS = 32
 MODELS = ("llama-3.1-70b", "deepseek-v3")
@@ -81,8 +82,12 @@ def time_search(
     """Search all offers, and count in the last search what was looked at."""
 
     def search() -> tuple[float, int]:
-        start = clock()
-        found = [plan for offer in offered for plan in plan_serving(job, offer, pruned=pruned)[0]]
+        start, walks = clock(), Walks(job.architecture)
+        found = [
+            plan
+            for offer in offered
+            for plan in plan_serving(job, offer, pruned=pruned, walks=walks)[0]
+        ]
         return clock() - start, len(found)
 
     seconds = [search()[0] for _ in range(REPETITIONS - 1)]

@@ -57,7 +57,9 @@ class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         total: Numbers = np.zeros(())
         for name, feature in self.features.items():
             away = (values[name] - feature.mean) / feature.scale
-            total = total + getattr(feature, member) * np.clip(away, -AWAY_LIMIT, AWAY_LIMIT)
+            # Not np.clip: it takes three times as long on short arrays.
+            near = np.minimum(np.maximum(away, -AWAY_LIMIT), AWAY_LIMIT)
+            total = total + getattr(feature, member) * near
         return total
 
 

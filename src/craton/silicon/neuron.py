@@ -21,8 +21,9 @@ from craton.silicon.case import Batching, ServingCase
 from craton.silicon.chip import Chip
 from craton.silicon.estimate import Estimate, Provenance
 from craton.silicon.layout import Layout
-from craton.silicon.operations import Formats, Kind, Pass, decode, forward, prefill
+from craton.silicon.operations import Formats, Kind, decode, prefill
 from craton.silicon.precision import Precision
+from craton.silicon.walks import Numbers, Walk, Walks
 
 
 class DecodeTerms(msgspec.Struct, frozen=True):
@@ -93,22 +94,26 @@ def load_neuron_fit() -> NeuronFit:
     return msgspec.toml.decode(text, type=NeuronFit)
 
 
-def estimate_neuron(case: ServingCase, fit: NeuronFit | None = None) -> NeuronEstimate:
+def estimate_neuron(
+    case: ServingCase, fit: NeuronFit | None = None, *, walks: Walks | None = None
+) -> NeuronEstimate:
     """Time to first token and time per output token of a set-up on an AWS chip.
 
-    Raises BadRequest where the case has no concurrency.
+    `walks` may be shared by all cases of an architecture. Raises BadRequest where the case has no
+    concurrency.
     """
     fit = fit or load_neuron_fit()
+    walks = walks or Walks(case.architecture)
     known = case.chip.name in fit.chips and not _is_served(case)
-    step = _estimate(decode_terms(case), fit.decode, known=known)
+    step = _estimate(decode_terms(case, walks), fit.decode, known=known)
     sequences = _sequences(case)
     if not _is_continuous(case) or sequences <= 1.0:
-        first = _estimate(prefill_terms(case), fit.prefill, known=known)
+        first = _estimate(prefill_terms(case, walks), fit.prefill, known=known)
         return NeuronEstimate(ttft_ms=first, tpot_ms=step)
     # Prompts are prefilled one at a time, and decoding stands still meanwhile: a new prompt waits
     # for half a step, and between two of its tokens a request sits through its share of the others'
     # prefills.
-    first = _estimate(prefill_terms(case, sequences=1.0), fit.prefill, known=known)
+    first = _estimate(prefill_terms(case, walks, sequences=1.0), fit.prefill, known=known)
     share = 0.0 if case.prefill else (sequences - 1.0) / max(case.output_tokens, 1.0)
     return NeuronEstimate(ttft_ms=_sum(first, step, 0.5), tpot_ms=_sum(step, first, share))
 
@@ -118,15 +123,16 @@ def bucket(tokens: float) -> float:
     return float(2 ** math.ceil(math.log2(max(tokens, 128.0))))
 
 
-def decode_terms(case: ServingCase) -> DecodeTerms:
+def decode_terms(case: ServingCase, walks: Walks | None = None) -> DecodeTerms:
     """The terms of the median decode step: half of the output is in the cache."""
     layout = case.decode.layout if case.decode else case.layout
     context = bucket(case.input_tokens + case.output_tokens / 2 + 1)
     step = decode(_sequences(case), context)
-    weights = _sum_of(case, layout, step, "weight_bytes")
+    walk = (walks or Walks(case.architecture)).walk(layout, case.formats, step)
+    weights = float((walk.count * walk.weight_bytes[:, 0]).sum())
     stages = layout.pipeline
     cached = _sequences(case) * _cache_bytes(case.architecture, layout, case.formats, context)
-    state = _sum_of(case, layout, step, "data_bytes", Kind.RECURRENCE)
+    state = _sum_of(walk, walk.data_bytes, Kind.RECURRENCE)
     return DecodeTerms(
         tokens=_sequences(case),
         step=1.0,
@@ -136,19 +142,22 @@ def decode_terms(case: ServingCase) -> DecodeTerms:
     )
 
 
-def prefill_terms(case: ServingCase, *, sequences: float | None = None) -> PrefillTerms:
+def prefill_terms(
+    case: ServingCase, walks: Walks | None = None, *, sequences: float | None = None
+) -> PrefillTerms:
     """The terms of prefilling `sequences` prompts at once (by default, a whole static batch)."""
     layout = case.prefill.layout if case.prefill else case.layout
     batch = _sequences(case) if sequences is None else sequences
     prompt = bucket(case.input_tokens * (1.0 - case.cached_fraction))
     step = prefill(batch, prompt)
     memory, stages = _memory_rate(case.chip, layout), layout.pipeline
-    multiply = _sum_of(case, layout, step, "flops", Kind.GEMM, Kind.EXPERTS)
+    walk = (walks or Walks(case.architecture)).walk(layout, case.formats, step)
+    multiply = _sum_of(walk, walk.flops, Kind.GEMM, Kind.EXPERTS)
     peak = case.chip.peak_tflops(case.gemm or Precision.BF16) * 1e9 / layout.ranks_per_chip
     if peak <= 0.0:
         raise BadRequest(f"{case.chip.name} has no rate for {case.gemm or Precision.BF16}")
     length = case.input_tokens + case.output_tokens
-    sent = _sum_of(case, layout, step, "data_bytes", Kind.ALL_REDUCE)
+    sent = _sum_of(walk, walk.data_bytes, Kind.ALL_REDUCE)
     chips = max(layout.tensor / layout.ranks_per_chip, 1.0)
     around = 2.0 * (chips - 1.0) / chips
     link = case.chip.links[0].gb_s.value * 1e6 if case.chip.links else math.inf
@@ -246,14 +255,13 @@ def _sequences(case: ServingCase) -> float:
     return max(case.concurrency / (replicas * layout.data), 1.0)
 
 
-def _sum_of(case: ServingCase, layout: Layout, step: Pass, quantity: str, *kinds: Kind) -> float:
-    """One quantity of a pass over all its operations, or over those of the kinds named."""
-    total = 0.0
-    for operation in forward(case.architecture, layout, case.formats, step):
-        if not kinds or operation.kind in kinds:
-            amount: float = getattr(operation, quantity)
-            total += operation.count * float(amount)
-    return total
+def _sum_of(walk: Walk, amounts: Numbers, *kinds: Kind) -> float:
+    """One quantity of a pass over all its operations of some kinds."""
+    return sum(
+        float(walk.count[index] * amounts[index, 0])
+        for index, kind in enumerate(walk.kinds)
+        if kind in kinds
+    )
 
 
 def _memory_rate(chip: Chip, layout: Layout) -> float:

@@ -298,6 +298,9 @@ class _Walk:
                 columns=mixer.index_size,
                 inner=mixer.index_heads,
                 precision=Precision.FP8,
+                # It projects, norms, turns and quantises keys and queries, scores, and takes the
+                # best.
+                kernels=8.0,
             )
         yield self.gemm("out", hidden, heads * mixer.value_size, count)
 

@@ -27,6 +27,7 @@ from craton.silicon.quote import (
     TrainingJob,
     TrainingPlan,
 )
+from craton.silicon.walks import Walks
 
 _DATA = Path(__file__).parent
 _DATA_FOLDERS = ("chip_files", "server_files", "fits")
@@ -52,6 +53,7 @@ def quote(
     warnings: list[str] = []
     check(job)
     unpriced: list[str] = []
+    walks = Walks(job.architecture)
     for offer in offers(catalogue, chips, prices, site or load_site(), today):
         if offer.price is None:
             unpriced.append(offer.chip.name)
@@ -59,7 +61,7 @@ def quote(
             warnings.append(offer.warning)
         match job:
             case ServingJob():
-                plans, lost, points = plan_serving(job, offer)
+                plans, lost, points = plan_serving(job, offer, walks=walks)
                 front.extend(points)
             case TrainingJob():
                 plans, lost = plan_training(job, offer)

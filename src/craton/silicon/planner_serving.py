@@ -19,6 +19,7 @@ from craton.silicon.quote import Objective, Point, Refusal, ServingJob, ServingP
 from craton.silicon.replica import Phases, Table, tabulate
 from craton.silicon.serving import ServingEstimate, estimate_serving
 from craton.silicon.splits import replica_sizes, serving_layouts
+from craton.silicon.walks import Walks
 
 CHIPS_MAX = 32
 """Of one replica, unless the job says otherwise or no smaller replica holds the model."""
@@ -63,13 +64,14 @@ class Apart:
 
 
 def plan_serving(
-    job: ServingJob, offer: Offer, *, pruned: bool = True
+    job: ServingJob, offer: Offer, *, pruned: bool = True, walks: Walks | None = None
 ) -> tuple[list[ServingPlan], list[Refusal], list[Point]]:
     """The best plan of each kind on one chip, what lost, and the front of cost against speed.
 
-    Unpruned, every split is looked at in full; the best plan is the same.
+    Unpruned, every split is looked at in full; the best plan is the same. `walks` may be shared by
+    all chips a job is planned on.
     """
-    search = _Search(job, offer, pruned=pruned)
+    search = _Search(job, offer, walks or Walks(job.architecture), pruned=pruned)
     for layout in _layouts(job, offer):
         search.look(layout)
     plans = [_plan(job, offer, search.best)] if search.best is not None else []
@@ -105,8 +107,8 @@ def _chips_needed(job: ServingJob, chip: Chip) -> int:
 class _Search:
     """What has been seen so far on one chip."""
 
-    def __init__(self, job: ServingJob, offer: Offer, *, pruned: bool) -> None:
-        self.job, self.offer, self.pruned = job, offer, pruned
+    def __init__(self, job: ServingJob, offer: Offer, walks: Walks, *, pruned: bool) -> None:
+        self.job, self.offer, self.walks, self.pruned = job, offer, walks, pruned
         self.best: Candidate | None = None
         self.tables: list[Table] = []
         self.phases: list[Phases] = []
@@ -117,7 +119,7 @@ class _Search:
         """Try one split."""
         if self.pruned and (self._cannot_fit(layout) or self._cannot_win(layout)):
             return
-        table, alone = tabulate(case_of(self.job, self.offer, layout, replicas=1))
+        table, alone = tabulate(case_of(self.job, self.offer, layout, replicas=1), self.walks)
         if not table.fits.any():
             self._lose(layout, table.reason, math.inf)
             return

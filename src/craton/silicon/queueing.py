@@ -76,9 +76,10 @@ def closed_loop(server: Server, in_flight: Numbers, running: Numbers, output: Nu
     step = server.decode_s
     cycle: Numbers = running * server.prefill_one_s + steps * step
     first, token, busy, prompt = server.prefill_one_s, step, 0.0 * step, step
+    most = np.maximum(server.prompts_full, 1.0)
     for _ in range(ROUNDS):
         step = server.decode_one_s + slope * np.maximum(decoding - 1.0, 0.0)
-        together = _together(server, running / cycle * (server.prefill_one_s + step))
+        together = _together(most, running / cycle * (server.prefill_one_s + step))
         whole = prefill_pass(server, together)
         saved = server.fused * np.minimum(server.decode_one_s, 0.9 * whole)
         prompt = (whole - saved) / together
@@ -90,9 +91,9 @@ def closed_loop(server: Server, in_flight: Numbers, running: Numbers, output: Nu
         ahead = ahead + (1.0 - server.first_wave) * waiting(whole, busy, running, prompt)
         steps_before = server.wait_steps + server.fused
         first = server.request_s + steps_before * step * cycle / chips + whole + ahead
-        first = np.clip(first, server.prefill_one_s, cycle - steps * server.decode_one_s)
+        first = between(first, server.prefill_one_s, cycle - steps * server.decode_one_s)
         token = np.maximum((cycle - first) / steps, server.decode_one_s)
-        decoding = running * np.clip(1.0 - first / cycle, 0.1, 1.0)
+        decoding = running * between(1.0 - first / cycle, 0.1, 1.0)
     queued = np.maximum(in_flight - running, 0.0) / running * cycle
     return Flow(first + queued, token, cycle, decoding, step, prompt, busy)
 
@@ -161,6 +162,11 @@ def prefill_pass(server: Server, together: Numbers) -> Numbers:
     return server.prefill_one_s + share * np.maximum(grown, 0.0)
 
 
-def _together(server: Server, arrived: Numbers) -> Numbers:
+def _together(most: Numbers, arrived: Numbers) -> Numbers:
     """Prompts that go into one pass: those that came while the last one ran."""
-    return np.clip(arrived, 1.0, np.maximum(server.prompts_full, 1.0))
+    return between(arrived, 1.0, most)
+
+
+def between(values: Numbers, least: Numbers | float, most: Numbers | float) -> Numbers:
+    """`np.clip`, at a third of its cost on the short arrays of one split."""
+    return np.minimum(np.maximum(values, least), most)

@@ -14,12 +14,14 @@ from craton.silicon.neuron import estimate_neuron
 from craton.silicon.processor import estimate_processor
 from craton.silicon.serving import (
     NEURON,
-    flow_of,
-    server_of,
+    put_together,
+    room_of,
+    servers_of,
     set_up_features,
     take_apart,
 )
 from craton.silicon.serving_fit import load_serving_fit
+from craton.silicon.walks import Walks
 
 Numbers = NDArray[np.float64]
 
@@ -83,27 +85,28 @@ class Phases:
         return workers, int(np.flatnonzero(enough)[0])
 
 
-def tabulate(case: ServingCase) -> tuple[Table, Phases | None]:
+def tabulate(case: ServingCase, walks: Walks | None = None) -> tuple[Table, Phases | None]:
     """All batches of one replica of a case, both phases together, and each alone.
 
     The case's own `concurrency` and `chips` don't count. The phases are None for chips whose model
-    doesn't tell them apart.
+    doesn't tell them apart. `walks` may be shared by all cases of an architecture.
     """
     layout = case.layout
     case = msgspec.structs.replace(case, chips=layout.chips, concurrency=None)
     batches = GROUP_BATCHES * layout.data
     if case.chip.vendor == NEURON or case.chip.engine is not None:
-        return _tabulate_each(case, batches), None
+        return _tabulate_each(case, batches, walks), None
     fit = load_serving_fit()
     try:
-        parts = take_apart(case, fit, batches)
+        parts = take_apart(case, fit, batches, walks=walks, crowded=True)
     except BadRequest as error:
         return _nothing(layout, batches, error.message), None
-    flow = flow_of(parts)
+    server, _ = servers_of(parts)
+    flow = put_together(parts, server, server)
     named = set_up_features(parts, flow, fit)
     first_s = flow.ttft_s * fit.ttft.factor(named)
     token_s = flow.tpot_s * fit.tpot.factor(named)
-    fits = parts.running >= batches
+    fits = batches <= parts.room
     steps = max(case.output_tokens - 1.0, 0.0)
     table = Table(
         layout,
@@ -112,19 +115,6 @@ def tabulate(case: ServingCase) -> tuple[Table, Phases | None]:
         first_s * 1000.0,
         token_s * 1000.0,
         batches * case.output_tokens / (first_s + steps * token_s),
-    )
-    work = parts.work
-    server = server_of(
-        work,
-        (
-            work.operations(parts.decode.one).sum(axis=0),
-            work.operations(parts.decode.all).sum(axis=0),
-        ),
-        (
-            work.operations(parts.prefill.one).sum(axis=0),
-            work.operations(parts.prefill.full).sum(axis=0),
-        ),
-        parts,
     )
     fullest = float((server.prompts_full / server.prefill_full_s)[fits].max(initial=0.0))
     alone = Phases(
@@ -144,18 +134,21 @@ def _nothing(layout: Layout, batches: Numbers, reason: str) -> Table:
     return Table(layout, batches, np.zeros(len(batches), bool), none, none, 0.0 * batches, reason)
 
 
-def _tabulate_each(case: ServingCase, batches: Numbers) -> Table:
+def _tabulate_each(case: ServingCase, batches: Numbers, walks: Walks | None) -> Table:
     """Batch by batch, up to the first that doesn't fit or is too slow."""
     first = np.full_like(batches, np.inf)
     token, rate = first.copy(), np.zeros_like(batches)
     try:
-        fits = take_apart(case, load_serving_fit(), batches).running >= batches
+        room = room_of(case, load_serving_fit())
     except BadRequest as error:
         return _nothing(case.layout, batches, error.message)
     steps = max(case.output_tokens - 1.0, 0.0)
-    for index, batch in enumerate(batches[fits]):
+    for index, batch in enumerate(batches[batches <= room]):
         one = msgspec.structs.replace(case, concurrency=float(batch))
-        found = estimate_neuron(one) if case.chip.engine is None else estimate_processor(one)
+        if case.chip.engine is None:
+            found = estimate_neuron(one, walks=walks)
+        else:
+            found = estimate_processor(one)
         first[index], token[index] = found.ttft_ms.value, found.tpot_ms.value
         rate[index] = batch * case.output_tokens * 1e3 / (first[index] + steps * token[index])
         if case.itl_limit_ms is not None and token[index] > case.itl_limit_ms:

@@ -29,6 +29,7 @@ from craton.silicon.serving_fit import ServingFit, framework_name, load_serving_
 from craton.silicon.serving_memory import Memory, batch_limit, memory_of, refuse
 from craton.silicon.serving_passes import Decoding, Prefilling, decoding, prefilling
 from craton.silicon.serving_time import Clockwork, clockwork
+from craton.silicon.walks import Walks
 
 NEURON = "AWS"
 """The vendor whose chips have a model of their own."""
@@ -68,6 +69,8 @@ class Parts:
     """A replica; in all decode workers where the phases are apart."""
     running: Numbers
     """Of these, at once."""
+    room: float
+    """Requests that memory holds at once."""
     decode: Decoding
     prefill: Prefilling
 
@@ -106,12 +109,24 @@ def estimate_serving(case: ServingCase, fit: ServingFit | None = None) -> Servin
     )
 
 
-def take_apart(case: ServingCase, fit: ServingFit, concurrency: Numbers) -> Parts:
-    """Find the batches and the passes of a set-up at each concurrency."""
+def take_apart(
+    case: ServingCase,
+    fit: ServingFit,
+    concurrency: Numbers,
+    *,
+    walks: Walks | None = None,
+    crowded: bool = False,
+) -> Parts:
+    """Find the batches and the passes of a set-up at each concurrency.
+
+    `crowded` lets all requests run, also those beyond the room there is for them: then the passes
+    are the same on every chip, and a search that shares `walks` walks them once.
+    """
+    walks = walks or Walks(case.architecture)
     pools = (case.prefill, case.decode) if case.prefill and case.decode else None
     layout = pools[1].layout if pools else case.layout
-    work = _clockwork(case, layout, fit)
-    before = _clockwork(case, pools[0].layout, fit) if pools else work
+    work = _clockwork(case, layout, fit, walks)
+    before = _clockwork(case, pools[0].layout, fit, walks) if pools else work
     most = _room(case, work)
     cached = case.input_tokens * case.cached_fraction
     prompt = max(case.input_tokens - cached, 1.0)
@@ -119,7 +134,7 @@ def take_apart(case: ServingCase, fit: ServingFit, concurrency: Numbers) -> Part
     share = concurrency if pools else concurrency / _replicas(case)
     if pools and pools[1].batch is not None:
         most = min(most, float(pools[1].batch) * layout.data)
-    running = np.clip(share, 1.0, most * workers)
+    running = np.clip(share, 1.0, np.inf if crowded else most * workers)
     waiting = concurrency / pools[0].workers if pools else running
     return Parts(
         case,
@@ -127,12 +142,13 @@ def take_apart(case: ServingCase, fit: ServingFit, concurrency: Numbers) -> Part
         before,
         np.maximum(share, 1.0),
         running,
+        most * workers,
         decoding(work, np.maximum(running / workers, 1.0), _held(case)),
         prefilling(before, waiting, prompt, cached),
     )
 
 
-def _clockwork(case: ServingCase, layout: Layout, fit: ServingFit) -> Clockwork:
+def _clockwork(case: ServingCase, layout: Layout, fit: ServingFit, walks: Walks) -> Clockwork:
     levels = case.server.links if case.server and case.server.links else None
     return clockwork(
         case.architecture,
@@ -143,11 +159,16 @@ def _clockwork(case: ServingCase, layout: Layout, fit: ServingFit) -> Clockwork:
         case.framework,
         gemm=case.gemm,
         fit=fit,
+        walks=walks,
     )
 
 
+def room_of(case: ServingCase, fit: ServingFit) -> float:
+    """Sequences of a replica that fit in memory; BadRequest where none does."""
+    return _room(case, _clockwork(case, case.layout, fit, Walks(case.architecture)))
+
+
 def _room(case: ServingCase, work: Clockwork) -> float:
-    """Sequences of a replica that fit; BadRequest where none does."""
     tokens = case.input_tokens + case.output_tokens
     most = batch_limit(
         case.architecture,
@@ -183,7 +204,7 @@ def _decode_workers(case: ServingCase) -> float:
     return float(case.decode.workers) if case.decode else 1.0
 
 
-def server_of(
+def _server(
     work: Clockwork, decode: tuple[Numbers, Numbers], prefill: tuple[Numbers, Numbers], parts: Parts
 ) -> Server:
     """Seconds of operations (`decode` and `prefill`: one, all) with the software's own time."""
@@ -208,12 +229,16 @@ def server_of(
 
 def flow_of(parts: Parts) -> Flow:
     """What a request sees, before any correction."""
+    return put_together(parts, *servers_of(parts))
+
+
+def servers_of(parts: Parts) -> tuple[Server, Server]:
+    """The server that decodes, and the one that prefills: the same where phases are together."""
     work, before = parts.work, parts.prefill_work
     decode = (work.graphed(parts.decode.one), work.graphed(parts.decode.all))
     prefill = (before.launched(parts.prefill.one), before.launched(parts.prefill.full))
-    server = server_of(work, decode, prefill, parts)
-    prefiller = server if work is before else server_of(before, decode, prefill, parts)
-    return put_together(parts, server, prefiller)
+    server = _server(work, decode, prefill, parts)
+    return server, server if work is before else _server(before, decode, prefill, parts)
 
 
 def put_together(parts: Parts, server: Server, prefiller: Server) -> Flow:

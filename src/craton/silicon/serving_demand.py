@@ -5,21 +5,20 @@ each). `efficiency` turns it into time. The split in two lets a fit walk the ope
 many efficiencies.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from craton.kernel.errors import BadRequest
-from craton.silicon.architecture import Architecture
 from craton.silicon.chip import Chip, LinkLevel
 from craton.silicon.layout import Layout
 from craton.silicon.links import collective_seconds, spans
-from craton.silicon.operations import Formats, Kind, Operation, Pass, Quantity, forward
+from craton.silicon.operations import Kind
 from craton.silicon.precision import Precision
-
-Numbers = NDArray[np.float64]
+from craton.silicon.walks import Numbers, Walk
 
 WORK = (Kind.GEMM, Kind.EXPERTS, Kind.ATTENTION, Kind.RECURRENCE, Kind.ELEMENTWISE)
 """Kinds that multiply and read memory."""
@@ -33,15 +32,10 @@ COLLECTIVES = (
 )
 
 KINDS = WORK + COLLECTIVES
+KIND_INDEX = {kind: index for index, kind in enumerate(KINDS)}
 
 WIDTHS = (16, 8, 4)
 """Bits of the formats a chip multiplies in; wider ones count as 16."""
-
-KERNELS = {"index": 8.0}
-"""Launches of operations that stand for several: the indexer projects, norms, turns and quantises
-keys and queries, scores, and takes the best."""
-
-_EXCHANGED = (Kind.EXPERTS, Kind.ALL_TO_ALL, Kind.ALL_GATHER, Kind.REDUCE_SCATTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,116 +64,89 @@ class Demand:
 
 
 def demand(
-    architecture: Architecture,
+    walk: Walk,
     layout: Layout,
-    formats: Formats,
-    step: Pass,
     chip: Chip,
     *,
     levels: Sequence[LinkLevel] | None = None,
     gemm: Precision | None = None,
-    busy_groups: Quantity | None = None,
 ) -> Demand:
-    """Walk one pass. `levels` are the server's links where they aren't the chip's own.
+    """What a walked pass asks of a chip; `levels` are the server's links where they aren't its own.
 
-    `busy_groups` of the attention groups have tokens (all, by default): the experts then see the
-    tokens of those only.
+    BadRequest where the chip multiplies in no format that holds one of the pass's.
     """
-    operations = forward(architecture, layout, formats, step)
-    if busy_groups is not None and np.any(layout.data > np.asarray(busy_groups)):
-        operations = _partly_busy(architecture, layout, formats, step, busy_groups)
-    links = _Links(tuple(levels or chip.links), layout)
-    busy = 1.0 if busy_groups is None else busy_groups
-    cases = np.broadcast(step.tokens, step.sequences, step.cached, step.logits, busy).size
-    return _collect([_measure(each, chip, layout, links, gemm) for each in operations], cases)
-
-
-def _partly_busy(
-    architecture: Architecture, layout: Layout, formats: Formats, step: Pass, busy: Quantity
-) -> Iterable[Operation]:
-    share = busy / layout.data
-    part = Pass(step.tokens * share, step.sequences * share, step.cached, step.logits * share)
-    whole = forward(architecture, layout, formats, step)
-    for one, other in zip(whole, forward(architecture, layout, formats, part), strict=True):
-        yield other if one.kind in _EXCHANGED else one
-
-
-@dataclass(frozen=True, slots=True)
-class _Links:
-    levels: tuple[LinkLevel, ...]
-    layout: Layout
-
-    def seconds(self, each: Operation) -> tuple[Numbers | float, Numbers | float]:
-        """Time of the bytes, and of the messages in a row."""
-        ranks = self.layout.ranks_per_chip
-        members = -(-each.group // ranks)
+    peaks, width = _multipliers(walk, chip, gemm)
+    ranks = layout.ranks_per_chip
+    rate = chip.memory_tb_s.value * 1e12 / ranks
+    sends = [index for index, kind in enumerate(walk.kinds) if kind in COLLECTIVES]
+    data_s = walk.data_bytes / rate
+    sending_s, latency_s = np.zeros_like(data_s), np.zeros_like(data_s)
+    for index in sends:
+        kind, members = walk.kinds[index], -(-walk.groups[index] // ranks)
         # Stages lie outside the ranks of a layer; everything else fills the nearest chips.
-        first = max(self.layout.tensor * self.layout.data // ranks, 1)
-        path = spans(self.levels, members, first=first if each.kind is Kind.SEND else 1)
-        if not path:
-            return 0.0, 0.0
-        data = np.asarray(each.data_bytes, dtype=np.float64)
-        sending = collective_seconds(each.kind, data, path, latency=0.0)
-        # Next to nothing: a zero has no product with the infinite cost of a way there isn't.
-        waiting = collective_seconds(each.kind, np.full_like(data, 1e-9), path)
-        return sending, waiting
+        first = max(layout.tensor * layout.data // ranks, 1) if kind is Kind.SEND else 1
+        byte_s, wait_s = _link_seconds(kind, tuple(levels or chip.links), members, first)
+        data_s[index] = 0.0
+        sending_s[index] = byte_s * walk.data_bytes[index]
+        latency_s[index] = wait_s
+    # A narrow multiplication quantises its input in one kernel more.
+    narrow = [
+        kind in (Kind.GEMM, Kind.EXPERTS) and narrow > 0
+        for kind, narrow in zip(walk.kinds, width, strict=True)
+    ]
+    return Demand(
+        names=walk.names,
+        kind=np.array([KIND_INDEX[kind] for kind in walk.kinds], dtype=np.intp),
+        width=np.array(width, dtype=np.intp),
+        count=walk.count,
+        kernels=walk.kernels + narrow,
+        multiply_s=walk.flops / (np.array(peaks) / ranks)[:, None],
+        weights_s=walk.weight_bytes / rate,
+        data_s=data_s,
+        sending_s=sending_s,
+        latency_s=latency_s,
+        flops=walk.flops,
+        bytes=walk.weight_bytes + walk.data_bytes,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    operation: Operation
-    width: int
-    row: tuple[Numbers | float, ...]
+def _multipliers(walk: Walk, chip: Chip, gemm: Precision | None) -> tuple[list[float], list[int]]:
+    """Operations a second at the chip's peak, and the index in WIDTHS, of each operation."""
+    known: dict[Precision, tuple[float, int]] = {}
+    peaks: list[float] = []
+    widths: list[int] = []
+    for kind, stored in zip(walk.kinds, walk.precisions, strict=True):
+        if kind in COLLECTIVES:
+            peaks.append(1.0)
+            widths.append(0)
+            continue
+        precision = gemm if gemm is not None and kind in (Kind.GEMM, Kind.EXPERTS) else stored
+        if precision not in known:
+            known[precision] = _multiplier(chip, precision)
+        peak, width = known[precision]
+        peaks.append(peak)
+        widths.append(width)
+    return peaks, widths
 
 
-def _measure(
-    each: Operation, chip: Chip, layout: Layout, links: _Links, gemm: Precision | None
-) -> _Measured:
-    if each.kind in COLLECTIVES:
-        sending, waiting = links.seconds(each)
-        return _Measured(each, 0, (0.0, 0.0, 0.0, sending, waiting, 0.0, each.data_bytes))
-    precision = each.precision
-    if gemm is not None and each.kind in (Kind.GEMM, Kind.EXPERTS):
-        precision = gemm
-    peak = chip.peak_tflops(precision) * 1e12 / layout.ranks_per_chip
+def _multiplier(chip: Chip, precision: Precision) -> tuple[float, int]:
+    peak = chip.peak_tflops(precision) * 1e12
     if peak <= 0.0:
         raise BadRequest(
             f"{chip.name} multiplies in no format that holds {precision}; use another precision"
         )
-    rate = chip.memory_tb_s.value * 1e12 / layout.ranks_per_chip
     computed = chip.computes_in(precision) or precision
-    width = 2 if computed.bytes < 1 else 1 if computed.bytes < 2 else 0
-    return _Measured(
-        each,
-        width,
-        (
-            each.flops / peak,
-            each.weight_bytes / rate,
-            each.data_bytes / rate,
-            0.0,
-            0.0,
-            each.flops,
-            each.weight_bytes + each.data_bytes,
-        ),
-    )
+    return peak, 2 if computed.bytes < 1 else 1 if computed.bytes < 2 else 0
 
 
-def _launches(each: _Measured) -> float:
-    """Kernels of one repetition; a narrow multiplication quantises its input in one more."""
-    narrow = each.width > 0 and each.operation.kind in (Kind.GEMM, Kind.EXPERTS)
-    return KERNELS.get(each.operation.name, each.operation.kernels) + narrow
-
-
-def _collect(found: Sequence[_Measured], cases: int) -> Demand:
-    table = np.empty((7, len(found), cases))
-    for index, each in enumerate(found):
-        for member, value in enumerate(each.row):
-            table[member, index] = value
-    return Demand(
-        tuple(each.operation.name for each in found),
-        np.array([KINDS.index(each.operation.kind) for each in found], dtype=np.intp),
-        np.array([each.width for each in found], dtype=np.intp),
-        np.array([each.operation.count for each in found]),
-        np.array([_launches(each) for each in found]),
-        *table,
-    )
+@lru_cache(maxsize=4096)
+def _link_seconds(
+    kind: Kind, levels: tuple[LinkLevel, ...], members: int, first: int
+) -> tuple[float, float]:
+    """Of one collective: the time of a byte, and of the messages that wait for one another."""
+    path = spans(levels, members, first=first)
+    if not path:
+        return 0.0, 0.0
+    # Next to nothing: a zero has no product with the infinite cost of a way there isn't.
+    waiting = collective_seconds(kind, 1e-9, path)
+    return float(collective_seconds(kind, 1.0, path, latency=0.0)), float(waiting)

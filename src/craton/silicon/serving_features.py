@@ -66,12 +66,13 @@ def _shares(asked: Demand, seconds: Numbers, step_s: Numbers) -> dict[str, Numbe
     """Parts of a decode step by what they are spent on."""
     total = np.maximum(step_s, 1e-9)
 
-    def share(*kinds: Kind) -> Numbers:
-        rows = np.isin(asked.kind, [KINDS.index(kind) for kind in kinds])
-        return np.minimum(seconds[rows].sum(axis=0) / total, 1.0)
+    parts = np.minimum(_SPENT_ON[:, asked.kind] @ seconds / total, 1.0)
+    return dict(zip(_SHARES, parts, strict=True))
 
-    return {
-        "share_attention": share(Kind.ATTENTION, Kind.RECURRENCE),
-        "share_experts": share(Kind.EXPERTS),
-        "share_links": share(*COLLECTIVES),
-    }
+
+_SHARES = {
+    "share_attention": (Kind.ATTENTION, Kind.RECURRENCE),
+    "share_experts": (Kind.EXPERTS,),
+    "share_links": COLLECTIVES,
+}
+_SPENT_ON = np.array([[float(kind in kinds) for kind in KINDS] for kinds in _SHARES.values()])

@@ -17,6 +17,7 @@ from craton.silicon.precision import Precision
 from craton.silicon.queueing import joined
 from craton.silicon.serving_demand import Demand, Numbers, demand
 from craton.silicon.serving_fit import ServingFit, load_serving_fit
+from craton.silicon.walks import Walks
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Clockwork:
     gemm: Precision | None
     software: Software
     rates: Rates
+    walks: Walks
 
     @property
     def chunk_tokens(self) -> int:
@@ -58,16 +60,8 @@ class Clockwork:
 
     def demand(self, step: Pass, *, busy_groups: Quantity | None = None) -> Demand:
         """What a pass asks of a chip; `busy_groups` attention groups have tokens (default: all)."""
-        return demand(
-            self.architecture,
-            self.layout,
-            self.formats,
-            step,
-            self.chip,
-            levels=self.levels,
-            gemm=self.gemm,
-            busy_groups=busy_groups,
-        )
+        walk = self.walks.walk(self.layout, self.formats, step, busy_groups)
+        return demand(walk, self.layout, self.chip, levels=self.levels, gemm=self.gemm)
 
     def operations(self, asked: Demand) -> Numbers:
         """Seconds of each operation of one stage over a pass: a row each, a column a case."""
@@ -106,8 +100,12 @@ def clockwork(  # noqa: PLR0917 - a set-up in the order of a case
     *,
     gemm: Precision | None = None,
     fit: ServingFit | None = None,
+    walks: Walks | None = None,
 ) -> Clockwork:
-    """The clockwork of one replica. `levels` are the server's links, the chip's own by default."""
+    """The clockwork of one replica. `levels` are the server's links, the chip's own by default.
+
+    `walks` of the same architecture may be shared by all chips.
+    """
     fit = fit or load_serving_fit()
     software = fit.framework(framework)
     return Clockwork(
@@ -119,6 +117,7 @@ def clockwork(  # noqa: PLR0917 - a set-up in the order of a case
         gemm,
         software,
         rates(fit.family(chip), software),
+        walks or Walks(architecture),
     )
 
 
