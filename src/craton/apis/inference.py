@@ -180,7 +180,7 @@ class Inference:
                     continue
                 if not exchange.status:
                     exchange.status = 200
-                    responder.start(200, turn.wire.stream_headers(exchange.request_id))
+                    responder.start(200, _stream_headers(turn))
                 if not exchange.first_ns and type(event) is not MessageStart:
                     exchange.first_ns = self._clock.monotonic_ns()
                 write(frames)
@@ -217,19 +217,26 @@ class Inference:
             _fail(turn, error)
         if turn.request.stream:
             if not responder.is_started:
-                responder.start(200, turn.wire.stream_headers(exchange.request_id))
+                responder.start(200, _stream_headers(turn))
             responder.write(last)
             responder.finish()
             exchange.status = 200
         else:
             posted = self._posted(reply)
             headers = turn.wire.answer_headers(exchange.request_id)
+            headers.append(turn.route.header)
             headers.append((b"x-craton-cost-nanos", b"%d" % posted.amount))
             exchange.respond((200, headers, last))
 
     def _void(self, request_id: str) -> None:
         """Release the hold of a turn that used nothing. If the state process is gone, so is it."""
         self._state.tell("void", self._encode(Void(request_id)))
+
+
+def _stream_headers(turn: _Turn) -> list[tuple[bytes, bytes]]:
+    headers = turn.wire.stream_headers(turn.exchange.request_id)
+    headers.append(turn.route.header)
+    return headers
 
 
 def _fail(turn: _Turn, error: CratonError) -> NoReturn:

@@ -17,6 +17,7 @@ _ARN = re.compile(
     r"arn:[a-z0-9-]+:bedrock:[a-z0-9-]*:[0-9]*:(?:foundation-model|inference-profile)/(.+)"
 )
 LISTED_MAX = 20
+MODEL_HEADER = b"x-craton-model"
 
 OpenEngine = Callable[[ModelCard], Engine]
 
@@ -30,6 +31,8 @@ class Route:
     replica: str
     answers: Answers | None
     """The engine again, if it gives whole answers whole."""
+    header: tuple[bytes, bytes]
+    """Tells the caller which model really answers, whatever name it was asked by."""
 
 
 class Router:
@@ -106,6 +109,7 @@ class Router:
             replica = f"{type(card.source).__struct_config__.tag}/{card.id}/0"
             engine = self._open_engine(card)
             answers = engine if isinstance(engine, Answers) else None
-            route = Route(card, engine, replica, answers)
+            header = (MODEL_HEADER, card.id.encode())
+            route = Route(card, engine, replica, answers, header)
             self._routes[card.id] = route
         return route

@@ -76,6 +76,7 @@ async def test_no_whole_answer_leaves_before_the_post_is_acknowledged() -> None:
     answer = msgspec.json.decode(turn.responder.body)
     assert answer["choices"][0]["message"]["content"] == "hello"
     assert turn.responder.headers[b"x-craton-cost-nanos"] == b"42"
+    assert turn.responder.headers[b"x-craton-model"] == MODEL.encode()
 
 
 async def test_a_refused_post_ends_the_stream_with_an_error_and_no_terminal_frame() -> None:
