@@ -10,6 +10,7 @@ from craton.access.records import (
     AccessKey,
     Account,
     ApiKey,
+    Credential,
     KeyState,
     Principal,
     Project,
@@ -86,7 +87,8 @@ class Directory:
 
 def principal_of(key: AccessKey | ApiKey) -> Principal:
     """Who a key speaks for."""
-    return Principal(key.account, key.project, key.id, key.role)
+    credential = Credential.API_KEY if isinstance(key, ApiKey) else Credential.SIGNATURE
+    return Principal(key.account, key.project, key.id, key.role, credential)
 
 
 def _hint(text: bytes) -> str:

@@ -78,6 +78,17 @@ class ApiKey(msgspec.Struct, frozen=True):
     state: KeyState = KeyState.ACTIVE
 
 
+class Credential(StrEnum):
+    """How a caller proved who it is; policies tell these apart."""
+
+    SIGNATURE = "signature"
+    """A request signed with an access key."""
+    API_KEY = "api_key"
+    """A bearer token that is good until it is revoked."""
+    SHORT_TERM_KEY = "short_term_key"
+    """A bearer token that expires by itself, made from an access key."""
+
+
 class Principal(msgspec.Struct, frozen=True):
     """Who makes a request, as its credential says."""
 
@@ -85,6 +96,7 @@ class Principal(msgspec.Struct, frozen=True):
     project: ProjectId
     key: KeyId
     role: Role
+    credential: Credential = Credential.SIGNATURE
 
 
 ACCOUNTS = Kind("account", "account", Account)
