@@ -2,7 +2,8 @@
 
 `python -m craton.silicon.claims` prints the page `docs/silicon-claims.md`. Each claim is quoted
 with its source, computed from specifications where it can be, and judged: it follows, or it
-doesn't, or public figures can't tell. Whoever has prices per token passes them in to be printed.
+doesn't, or public figures can't tell. What tokens take on each chip is the planner's word
+(`token_costs`), and passed in: searching takes seconds, the rest none.
 """
 
 import sys
@@ -15,11 +16,13 @@ import msgspec
 
 from craton.silicon.catalogue import Catalogue, load_catalogue
 from craton.silicon.chip import Chip, PriceKind, Server
+from craton.silicon.claims_tokens import token_blocks
 from craton.silicon.comparison import EIGHT_BIT, native_rate
 from craton.silicon.figure import Figure
 from craton.silicon.power import HOURS_PER_YEAR, Site, load_site
 from craton.silicon.precision import Precision
 from craton.silicon.prices import RENTED, ChipHour, chip_hour
+from craton.silicon.token_costs import TokenCost, token_costs
 
 # What the claims are about, as they were made; what is computed from them is below.
 COMMITMENT_KW = 2e6
@@ -49,20 +52,6 @@ class Verdict(StrEnum):
     UNKNOWN = "can't be checked with public figures"
 
 
-class TokenCost(msgspec.Struct, frozen=True):
-    """What the planner finds a model to cost on a chip under a load."""
-
-    model: str
-    load: str
-    """Such as `4,000 in, 500 out, 20 requests/s`."""
-    chip: str
-    kind: PriceKind
-    usd_million_tokens: float
-    low: float
-    high: float
-    """The interval of 80 %."""
-
-
 class Deal(msgspec.Struct, frozen=True):
     """A commitment of power and money, shared out over chips."""
 
@@ -81,15 +70,15 @@ def share_out(kw: float, usd: float, years: float, kw_chip: float) -> Deal:
     return Deal(chips, usd / (chips * hours), usd / (kw * hours))
 
 
-def page(catalogue: Catalogue, site: Site, token_costs: Sequence[TokenCost] = ()) -> str:
-    """The whole page, as Markdown."""
+def page(catalogue: Catalogue, site: Site, costs: Sequence[TokenCost] = ()) -> str:
+    """The whole page, as Markdown; without `costs` of tokens, all but what rests on them."""
     parts = [
         _HEAD,
         _chips_claim(catalogue),
         _compute_claim(catalogue),
         _bandwidth_claim(catalogue),
         _efficiency_claim(catalogue),
-        _price_claim(catalogue, site, token_costs),
+        _price_claim(catalogue, site, costs),
         _deal_claim(catalogue, site),
         _landed_claim(catalogue, site),
     ]
@@ -111,9 +100,11 @@ _FILL = textwrap.TextWrapper(100, break_long_words=False, break_on_hyphens=False
 
 
 def _claim(title: str, verdict: Verdict, source: str, *blocks: str) -> str:
-    """One claim; a block is a table, or prose that is filled to the width of the page."""
+    """One claim; a block is a table, a heading, or prose that is filled to the page's width."""
     told = f"**Verdict: {verdict}.** Claimed by {source}."
-    filled = (block if block.startswith("|") else _FILL.fill(block) for block in (told, *blocks))
+    filled = (
+        block if block.startswith(("|", "#")) else _FILL.fill(block) for block in (told, *blocks)
+    )
     return f"## {title}\n\n" + "\n\n".join(filled) + "\n"
 
 
@@ -195,7 +186,7 @@ def _efficiency_claim(catalogue: Catalogue) -> str:
     )
 
 
-def _price_claim(catalogue: Catalogue, site: Site, token_costs: Sequence[TokenCost]) -> str:
+def _price_claim(catalogue: Catalogue, site: Site, costs: Sequence[TokenCost]) -> str:
     offers = list(_offers(catalogue, site))
     peaks = {
         chip.name: _Peaks(
@@ -224,9 +215,9 @@ def _price_claim(catalogue: Catalogue, site: Site, token_costs: Sequence[TokenCo
         "8 bit is FP8, or INT8 for a chip without it. The last column is what a Trainium2 saves on"
         " 8-bit compute, BF16 compute and memory bandwidth: the same peak under the same terms.",
         'So "up to 50%" is true of some peaks and some GPUs. Peak isn\'t tokens: what a model gets'
-        " of it differs by chip and load. Trainium3 has no published price, so the claim can't be"
-        " checked for it.",
-        *_token_blocks(token_costs),
+        " of it differs by chip and load, and by software. Trainium3 has no published price, so the"
+        " claim can't be checked for it.",
+        *token_blocks(catalogue, site, costs),
     )
 
 
@@ -240,19 +231,6 @@ class _Peaks(NamedTuple):
 
 def _savings(own: _Peaks, other: _Peaks) -> str:
     return ", ".join(f"{1 - mine / theirs:.0%}" for mine, theirs in zip(own, other, strict=True))
-
-
-def _token_blocks(costs: Sequence[TokenCost]) -> Iterator[str]:
-    if not costs:
-        return
-    yield "What the planner finds, in dollars a million output tokens (interval of 80%):"
-    table = ["| model | load | chip | terms | $/M tokens |", "|---|---|---|---|---:|"]
-    table += [
-        f"| {cost.model} | {cost.load} | {cost.chip} | {cost.kind} "
-        f"| {cost.usd_million_tokens:.3f} ({cost.low:.3f} to {cost.high:.3f}) |"
-        for cost in costs
-    ]
-    yield "\n".join(table)
 
 
 def _deal_claim(catalogue: Catalogue, site: Site) -> str:
@@ -366,7 +344,8 @@ def _offers(catalogue: Catalogue, site: Site) -> Iterator[tuple[Chip, ChipHour]]
 
 def main() -> None:
     """Print the page."""
-    sys.stdout.write(page(load_catalogue(), load_site()))
+    catalogue, site = load_catalogue(), load_site()
+    sys.stdout.write(page(catalogue, site, list(token_costs(catalogue, site))))
 
 
 if __name__ == "__main__":
