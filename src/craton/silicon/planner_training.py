@@ -22,6 +22,7 @@ from craton.silicon.training_memory import (
     state_bytes,
     working_bytes,
 )
+from craton.silicon.training_work import Work, work_of
 
 MFU_MAX = 0.75
 """No published step of a whole model is above it; what needs more can be left out unseen."""
@@ -81,9 +82,15 @@ def _plan(job: TrainingJob, offer: Offer, found: TrainingFound) -> TrainingPlan:
             Share("activations", estimate.memory_activations_gib.value * ranks),
             Share("rest", _rest_gib(estimate) * ranks),
         ),
-        terms=tuple(Term("step", name, each) for name, each in estimate.parts_s.items()),
+        terms=tuple(_terms(case, estimate)),
         price_kind=price.kind if price is not None else None,
     )
+
+
+def _terms(case: TrainingCase, estimate: TrainingEstimate) -> Iterator[Term]:
+    work = work_of(case)
+    for name, seconds in estimate.parts_s.items():
+        yield Term("step", name, seconds, *work.get(name, Work()))
 
 
 def _rest_gib(estimate: TrainingEstimate) -> float:

@@ -62,7 +62,8 @@ def roofline(plan: ServingPlan | TrainingPlan, chip: Chip | None) -> Markup:
             f"What each operation reaches on {of_what}. The slanted line is as fast as memory "
             "can feed it, the flat ones are the peaks of the formats it multiplies in. Under the "
             "slant, faster memory helps; under a flat line, more arithmetic; far below both, the "
-            "time goes into launches, small shapes or waiting.",
+            "time goes into launches, small shapes or waiting."
+            + (_OF_A_STEP if isinstance(plan, TrainingPlan) else ""),
         ),
         tag(
             "figure",
@@ -72,6 +73,12 @@ def roofline(plan: ServingPlan | TrainingPlan, chip: Chip | None) -> Markup:
         _figures(found, chip, ranks),
         id="roofline",
     )
+
+
+_OF_A_STEP = (
+    " Forward and backward passes are taken together, and each operand as moved once a pass; what "
+    "multiplies nothing (norms, the optimizer) has no place here, only in the timeline."
+)
 
 
 def _chart(found: Sequence[Dot], chip: Chip, ranks: int) -> Markup:

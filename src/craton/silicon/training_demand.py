@@ -69,6 +69,9 @@ class Demand:
     logits_memory: Quantity
     attention: Quantity
     """Scores and values of a causal mask."""
+    attention_memory: Quantity
+    """Moving queries, keys, values and results once; it takes no time beside the multiplications.
+    """
     recurrence: Quantity
     recurrence_memory: Quantity
     norm: Quantity
@@ -110,6 +113,30 @@ class Demand:
     """1 where weights are gathered for each pass, else 0."""
     optimizer: Quantity
     """Reading and writing the optimizer's states, a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """What one rank could do at the most: what the seconds of a demand are measured in."""
+
+    flops_s: float
+    """In the case's format."""
+    wide_flops_s: float
+    """In the format of what isn't narrowed: 16 bits, or 32 where all is."""
+    bytes_s: float
+
+
+def specification_of(case: TrainingCase) -> Specification:
+    """The chip's specification, shared out over its ranks."""
+    ranks = case.layout.ranks_per_chip
+    wide = Precision.FP32 if case.precision is Precision.FP32 else Precision.BF16
+
+    def rate(precision: Precision) -> float:
+        peak = case.chip.peak_tflops(precision) or case.chip.peak_tflops(Precision.FP32)
+        return peak * 1e12 / ranks
+
+    bytes_s = case.chip.memory_tb_s.value * 1e12 / ranks
+    return Specification(rate(case.precision), rate(wide), bytes_s)
 
 
 def demand_of(case: TrainingCase) -> Demand:
@@ -166,15 +193,6 @@ class _Counting:
     def tokens(self) -> float:
         return tokens_of(self.case)
 
-    def rate(self, precision: Precision) -> float:
-        """Operations a second of one rank."""
-        peak = self.case.chip.peak_tflops(precision) or self.case.chip.peak_tflops(Precision.FP32)
-        return peak * 1e12 / self.case.layout.ranks_per_chip
-
-    @property
-    def bandwidth(self) -> float:
-        return self.case.chip.memory_tb_s.value * 1e12 / self.case.layout.ranks_per_chip
-
     def operations(self) -> tuple[list[Operation], float]:
         case = self.case
         precision = case.precision
@@ -190,8 +208,8 @@ class _Counting:
     def demand(self) -> Demand:
         case, layout = self.case, self.case.layout
         operations, scale = self.operations()
-        wide = Precision.FP32 if case.precision is Precision.FP32 else Precision.BF16
-        wide_rate, rate, bytes_s = self.rate(wide), self.rate(case.precision), self.bandwidth
+        ideal = specification_of(case)
+        wide_rate, rate, bytes_s = ideal.wide_flops_s, ideal.flops_s, ideal.bytes_s
         total = _Totals(operations, narrow=case.precision)
         layers = layers_of_stage(case)
         experts = sum(count for count, group in layers if isinstance(group.feed_forward, Experts))
@@ -219,6 +237,7 @@ class _Counting:
             logits=total.logits_flops * layout.pipeline * outputs / wide_rate,
             logits_memory=outputs * 3 * 4.0 * self.tokens * self.vocabulary_share / bytes_s,
             attention=total.attention_flops / wide_rate * (2.0 if unfused else 1.0),
+            attention_memory=total.attention_bytes / bytes_s,
             recurrence=total.recurrence_flops / wide_rate,
             recurrence_memory=total.recurrence_bytes / bytes_s,
             norm=self.norm_bytes(layers) / bytes_s,
@@ -327,7 +346,7 @@ class _Totals:
     def __init__(self, operations: Sequence[Operation], *, narrow: Precision) -> None:
         self.gemm_flops = self.gemm_bytes = self.expert_flops = self.expert_bytes = 0.0
         self.expert_weights = 0.0
-        self.wide_flops = self.logits_flops = self.attention_flops = 0.0
+        self.wide_flops = self.logits_flops = self.attention_flops = self.attention_bytes = 0.0
         self.recurrence_flops = self.recurrence_bytes = self.narrow_inputs = 0.0
         self.expert_rows = 1.0
         is_narrow = narrow.bytes < _BFLOAT
@@ -354,6 +373,7 @@ class _Totals:
                     self.narrow_inputs += flops / (2 * operation.columns) * _BFLOAT
             elif operation.kind is Kind.ATTENTION:
                 self.attention_flops += flops
+                self.attention_bytes += moved
             elif operation.kind is Kind.RECURRENCE:
                 self.recurrence_flops += flops
                 self.recurrence_bytes += moved

@@ -17,6 +17,11 @@ from craton.silicon.training_demand import Demand
 EFFICIENCY_MAX = 0.95
 """No measured multiplication of any chip came closer to its peak."""
 
+BACKWARD = 2.0
+"""Multiplications backward for each one forward: by the weights, and for their gradients."""
+ATTENTION_BACKWARD = 2.5
+"""The same of fused attention, which computes its scores again."""
+
 _HOST_SHARPNESS = 4.0
 """How sharply the slower of chip and host decides: the power of the norm that joins them."""
 
@@ -109,10 +114,8 @@ class Timeline:
 def timeline_of(demand: Demand, rates: Rates) -> Timeline:
     """The seconds of one step, by part."""
     forward = _forward_parts(demand, rates)
-    # Backward, each multiplication has two; fused attention computes its scores again.
-    backward = {name: 2.0 * seconds for name, seconds in forward.items()}
-    backward["attention"] = 2.5 * forward["attention"]
-    backward["logits"] = 2.0 * forward["logits"]
+    backward = {name: BACKWARD * seconds for name, seconds in forward.items()}
+    backward["attention"] = ATTENTION_BACKWARD * forward["attention"]
     layers = sum((forward[name] for name in forward if name != "logits"), start=0.0)
     again = demand.recompute * layers
     inside = demand.scores_again * (forward["attention"] + forward["scores"])

@@ -250,6 +250,20 @@ def test_training_meets_its_deadline_with_the_fewest_chips() -> None:
     assert 0.8 < fast.goodput < 1
 
 
+def test_the_terms_of_a_training_plan_say_what_they_multiply_and_move() -> None:
+    plan = _trained(_training())
+    terms = {term.name: term for term in plan.terms}
+    assert sum(term.seconds for term in plan.terms) == pytest.approx(plan.step_s.value)
+    for name in ("gemm", "attention", "logits"):
+        assert terms[name].flops / terms[name].seconds < 989e12
+        assert terms[name].flops > 0 < terms[name].data_bytes
+    assert terms["optimizer"].data_bytes > 0 == terms["optimizer"].flops
+    assert terms["tensor"].flops == terms["bubble"].flops == 0
+    done = sum(term.flops for term in plan.terms)
+    reached = plan.mfu.value * 989e12 * plan.step_s.value
+    assert done == pytest.approx(reached, rel=0.15)  # above by the scores that are computed again
+
+
 def test_training_without_a_deadline_shows_several_sizes() -> None:
     job = _training(deadline_days=None)
     plans = quote(job, ["h100"], None, _catalogue(), today=TODAY).plans

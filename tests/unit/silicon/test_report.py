@@ -4,9 +4,12 @@ import msgspec
 import pytest
 
 from craton.silicon.architecture import Architecture
+from craton.silicon.catalogue import load_catalogue
 from craton.silicon.estimate import Estimate, Provenance
 from craton.silicon.layout import Layout
-from craton.silicon.quote import Objective, Point, Quote, Refusal
+from craton.silicon.models import find_model
+from craton.silicon.planner import quote as planned
+from craton.silicon.quote import Objective, Point, Quote, Refusal, TrainingJob
 from craton.silicon.report import page
 from craton.silicon.report_answer import runner_up, sentence
 from craton.silicon.report_bars import intervals, memory, timeline
@@ -201,6 +204,24 @@ def test_the_roofline_takes_what_multiplies_and_reads() -> None:
     decode = next(dot for dot in placed if dot.term.phase == "decode")
     assert decode.intensity == pytest.approx(1.2e12 / 1.8e10)
     assert decode.tflops == pytest.approx(1.2 / 0.0104)
+
+
+def test_a_planned_training_step_has_its_roofline_and_its_timeline() -> None:
+    catalogue = load_catalogue()
+    job = TrainingJob(find_model("llama-3.1-8b"), 1e12, 8192, 4_194_304, deadline_days=30)
+    found = planned(job, ["h100"], None, catalogue, today=DAY)
+    plan = found.plans[0]
+    placed = {dot.term.name for dot in dots(plan.terms)}
+    assert {"gemm", "attention", "logits"} <= placed
+    assert not {"elementwise", "tensor", "data", "bubble", "optimizer"} & placed
+    chips, servers = list(catalogue.chips.values()), list(catalogue.servers.values())
+    text = page(found, chips, servers, day=DAY)
+    seen = Reading(text)
+    drawn = [chart["aria-label"] or "" for chart in seen.charts()]
+    assert any("Roofline" in name for name in drawn)
+    assert any("One step" in name for name in drawn)
+    assert "Forward and backward passes are taken together" in seen.text
+    assert "matrix multiplications" in Reading(roofline(plan, catalogue.chip("h100"))).text
 
 
 def test_the_roof_of_a_rank_is_its_part_of_the_chip() -> None:
