@@ -11,6 +11,7 @@ from craton.economics.contract import Posted
 from craton.economics.ledger import Holds, Ledger
 from craton.economics.meters import Outcome, UsageRecord
 from craton.economics.prices import PriceBook
+from craton.models import responses_kept
 from craton.store import documents
 from craton.store.database import METADATA, transaction
 from craton.store.documents import Transaction
@@ -19,7 +20,8 @@ AT_MS = 1_793_491_200_000
 
 
 def empty_database() -> sqlite3.Connection:
-    assert {tables.USAGE.name, documents.DOCUMENTS.name} <= set(METADATA.tables)
+    declared = {tables.USAGE.name, documents.DOCUMENTS.name, responses_kept.RESPONSES.name}
+    assert declared <= set(METADATA.tables)
     connection = sqlite3.connect(":memory:", isolation_level=None)
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     METADATA.create_all(engine)

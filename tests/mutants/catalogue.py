@@ -47,8 +47,7 @@ POWER_TEST = "tests/powerloss/test_power_loss.py::"
 PLANNER_TEST = "tests/unit/silicon/test_planner.py::"
 
 _POST = """        try:
-            reply = await self._state.submit(
-                "post","""
+            reply = await self._state.submit(name, body,"""
 _ALREADY_REPLIED = """            for session, reply in posts:
                 session.channel.send(reply)
             self._publish_and_reply(published, singles)

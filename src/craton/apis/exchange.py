@@ -1,12 +1,13 @@
 """What a request and its answer share on their way through the server."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from craton.access.records import Principal
 from craton.dialects.dialect import Stamp, StreamWriter
+from craton.economics.meters import UsageRecord
 from craton.http import HttpRequest, HttpResponder, Reply
 from craton.kernel.errors import CratonError
 from craton.messages import Answer, Request
@@ -67,6 +68,10 @@ class Exchange(msgspec.Struct):
     input_tokens: int = 0
     output_tokens: int = 0
     first_ns: int = 0
+    recalled_bytes: int = 0
+    """Bytes of the prompt that didn't come with the request but from what was kept for it."""
+    keep: Callable[[UsageRecord], tuple[str, bytes]] | None = None
+    """The command that posts the record of a whole answer, where that is more than `post`."""
 
     def respond(self, reply: Reply) -> None:
         """Give a whole answer."""

@@ -135,7 +135,7 @@ class Inference:
         output_tokens = turn.request.max_tokens or card.output_tokens_default
         most: dict[str, int] = {
             # A token is at least a byte of text, so the body's length bounds the prompt's tokens.
-            _INPUT_TOKENS: len(turn.exchange.request.body),
+            _INPUT_TOKENS: len(turn.exchange.request.body) + turn.exchange.recalled_bytes,
             _OUTPUT_TOKENS: min(output_tokens, card.context_tokens),
         }
         hold = self._encode(Hold(request_id, principal.account, card.id, now_ms, most))
@@ -209,10 +209,10 @@ class Inference:
             self._clock.now_ns() // 1_000_000,
             quantities(metadata),
         )
+        keep = exchange.keep
+        name, body = ("post", self._encode(record)) if keep is None or gone else keep(record)
         try:
-            reply = await self._state.submit(
-                "post", self._encode(record), timeout_s=POST_TIMEOUT_S, resend=True
-            )
+            reply = await self._state.submit(name, body, timeout_s=POST_TIMEOUT_S, resend=True)
         except CratonError as error:
             _fail(turn, error)
         if turn.request.stream:

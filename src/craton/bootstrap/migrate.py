@@ -5,8 +5,8 @@ from pathlib import Path
 
 from craton.kernel.errors import Conflict
 
-HEAD = "0001"
-REVISIONS = ("0001",)
+HEAD = "0002"
+REVISIONS = ("0001", "0002")
 
 
 def migrate(database: Path) -> None:

@@ -28,6 +28,8 @@ from craton.kernel.metrics import Metrics
 from craton.models import commands as models
 from craton.models.card import ALIASES, MODELS
 from craton.models.contract import AddModel, RemoveAlias, RemoveModel, SetAlias
+from craton.models.responses import DeleteResponse, KeepResponse, ReadChain, ReadResponses
+from craton.models.responses_kept import Responses, read_chain, read_responses
 from craton.store.database import open_sqlite
 from craton.store.documents import page
 from craton.store.kind import Change
@@ -48,12 +50,16 @@ def commands(*, access_commands: Access, prices: PriceBook) -> Commands:
     """Every command of the state process: the one list of what can be asked of it."""
     holds = Holds(prices)
     ledger = Ledger(prices, holds)
+    responses = Responses(ledger.post)
     return Commands(
         memory={
             "hold": (economics.Hold, holds.take),
             "void": (economics.Void, lambda _, void: holds.void(void)),
         },
-        batched={"post": (UsageRecord, ledger.post)},
+        batched={
+            "post": (UsageRecord, ledger.post),
+            "keep_response": (KeepResponse, responses.keep),
+        },
         single={
             "create_account": (access.CreateAccount, access_commands.create_account),
             "create_project": (access.CreateProject, access_commands.create_project),
@@ -63,12 +69,15 @@ def commands(*, access_commands: Access, prices: PriceBook) -> Commands:
             "remove_model": (RemoveModel, models.remove_model),
             "set_alias": (SetAlias, models.set_alias),
             "remove_alias": (RemoveAlias, models.remove_alias),
+            "delete_response": (DeleteResponse, responses.delete),
         },
         queries={
             "usage": (economics.UsageQuery, statements.usage),
             "summary": (economics.SummaryQuery, statements.summary),
             "balances": (economics.BalancesQuery, statements.balances),
             "verify": (economics.VerifyQuery, statements.verify),
+            "responses": (ReadResponses, read_responses),
+            "response_chain": (ReadChain, read_chain),
         },
         on_closed=holds.release_owner,
         published={
