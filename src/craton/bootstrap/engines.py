@@ -3,13 +3,14 @@
 An engine's module is imported inside its maker, so that a worker loads only what its models use.
 """
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 
 from craton.bootstrap.settings import Settings
 from craton.kernel.clock import Clock
 from craton.kernel.registry import Registry
-from craton.models.card import EchoSource, EmbeddedSource, ModelCard, RemoteSource
+from craton.models.card import EchoSource, EmbeddedSource, ModelCard, RemoteSource, RemoteWire
 from craton.models.engine import Engine
 
 ENGINES = Registry[Engine]("engine")
@@ -52,7 +53,15 @@ def open_embedded(maker: EngineMaker, card: ModelCard) -> Engine:
 @ENGINES.register("remote")
 def open_remote(maker: EngineMaker, card: ModelCard) -> Engine:
     """A client of a server elsewhere."""
-    from craton.models.engines.remote import RemoteEngine  # noqa: PLC0415 - a plug-in
+    from craton.models.engines import remote  # noqa: PLC0415 - a plug-in
 
     assert isinstance(card.source, RemoteSource)
-    return RemoteEngine(card.source, name=card.id, clock=maker.clock)
+    is_counting = card.source.wire is not RemoteWire.OPENAI
+    kind = remote.CountingRemoteEngine if is_counting else remote.RemoteEngine
+    return kind(
+        card.source,
+        name=card.id,
+        output_tokens_default=card.output_tokens_default,
+        clock=maker.clock,
+        random_source=random.SystemRandom(),
+    )

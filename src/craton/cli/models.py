@@ -12,7 +12,7 @@ from craton.cli.groups import connect, group, pages
 from craton.cli.options import DATA, AsJson, Data, example
 from craton.cli.output import print_json, print_lines, print_table
 from craton.kernel.errors import BadRequest
-from craton.models.card import Alias
+from craton.models.card import Alias, RemoteWire
 
 app = group("List, add and remove models, and give them other names.", "craton models")
 
@@ -58,13 +58,20 @@ def add(
     gguf: Annotated[Path | None, typer.Option(help="A GGUF file, run here.")] = None,
     url: Annotated[
         str | None,
-        typer.Option(help="An OpenAI-compatible server, such as http://127.0.0.1:8000/v1."),
+        typer.Option(help="A server elsewhere, such as http://127.0.0.1:8000/v1."),
+    ] = None,
+    wire: Annotated[
+        RemoteWire | None,
+        typer.Option(help="The protocol that server is asked in; openai unless its host tells."),
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Bedrock's region, where the URL doesn't tell it.")
     ] = None,
     upstream_model: Annotated[
         str | None, typer.Option(help="The model's name on that server.")
     ] = None,
     credential_file: Annotated[
-        Path | None, typer.Option(help="A file that holds that server's key.")
+        Path | None, typer.Option(help="A file that holds that server's key, or AWS credentials.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     context_tokens: Annotated[
@@ -76,11 +83,11 @@ def add(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Add a model: a GGUF file to run here, or one on an OpenAI-compatible server."""
+    """Add a model: a GGUF file to run here, or one on a server elsewhere."""
     id = name if "." in name else f"{LOCAL_LAB}.{name}"
     body = {
         "id": id,
-        "source": source(gguf, url, upstream_model, credential_file),
+        "source": source(gguf, url, upstream_model, credential_file, wire=wire, region=region),
         "name": title,
         "context_tokens": context_tokens,
         "output_tokens_default": output_tokens,
@@ -96,27 +103,49 @@ def add(
 
 
 def source(
-    gguf: Path | None, url: str | None, upstream_model: str | None, credential_file: Path | None
+    gguf: Path | None,
+    url: str | None,
+    upstream_model: str | None,
+    credential_file: Path | None,
+    *,
+    wire: RemoteWire | None = None,
+    region: str | None = None,
 ) -> dict[str, str | None]:
     """Where a model runs, as the API takes it; BadRequest names the options that don't fit."""
     if (gguf is None) == (url is None):
         raise BadRequest("Give either --gguf FILE or --url URL.")
     if gguf is not None:
-        if upstream_model is not None or credential_file is not None:
-            raise BadRequest("--upstream-model and --credential-file go with --url, not --gguf.")
+        if any(option is not None for option in (upstream_model, credential_file, wire, region)):
+            raise BadRequest(
+                "--upstream-model, --credential-file, --wire and --region go with --url, not "
+                "--gguf."
+            )
         return {"type": "embedded", "gguf": str(gguf.expanduser().resolve())}
     assert url is not None
     if upstream_model is None:
         raise BadRequest("--url needs --upstream-model: the model's name on that server.")
     parts = urlsplit(url)
+    wire = wire or _usual_wire(parts.hostname or "")
+    folder = "" if wire is RemoteWire.BEDROCK else "/v1"
     credential = str(credential_file.expanduser().resolve()) if credential_file else None
     return {
         "type": "remote",
         "origin": f"{parts.scheme}://{parts.netloc}",
-        "path": parts.path.rstrip("/") or "/v1",
+        "path": parts.path.rstrip("/") or folder,
         "model": upstream_model,
         "credential_file": credential,
+        "wire": wire,
+        "region": region,
     }
+
+
+def _usual_wire(host: str) -> RemoteWire:
+    """What the labs' own hosts speak; anything else is taken for an OpenAI-compatible server."""
+    if host == "api.anthropic.com":
+        return RemoteWire.ANTHROPIC
+    if host.startswith("bedrock-runtime") and ".amazonaws." in host:
+        return RemoteWire.BEDROCK
+    return RemoteWire.OPENAI
 
 
 @app.command("remove", epilog=example("craton models remove my.model"))

@@ -33,8 +33,19 @@ class EmbeddedSource(msgspec.Struct, frozen=True, tag="embedded"):
     gguf: str | None = None
 
 
+class RemoteWire(StrEnum):
+    """The protocol that a server elsewhere is asked in."""
+
+    OPENAI = "openai"
+    """Chat completions."""
+    ANTHROPIC = "anthropic"
+    """Messages."""
+    BEDROCK = "bedrock"
+    """Amazon Bedrock's Converse, signed or with an API key."""
+
+
 class RemoteSource(msgspec.Struct, frozen=True, tag="remote"):
-    """Runs behind an OpenAI-compatible server.
+    """Runs behind a server elsewhere.
 
     `origin` is such as `http://127.0.0.1:8000`, `path` the folder of its API. The credential is a
     reference, never the secret itself: the path of a file that holds it.
@@ -44,6 +55,9 @@ class RemoteSource(msgspec.Struct, frozen=True, tag="remote"):
     model: str
     path: str = "/v1"
     credential_file: str | None = None
+    wire: RemoteWire = RemoteWire.OPENAI
+    region: str | None = None
+    """Bedrock's region, where the origin's host doesn't tell it."""
 
 
 Source = EchoSource | EmbeddedSource | RemoteSource

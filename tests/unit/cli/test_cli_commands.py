@@ -166,6 +166,19 @@ def test_a_url_is_cut_into_origin_and_path() -> None:
     assert source(None, "http://127.0.0.1:8000", "m", None)["path"] == "/v1"
 
 
+@pytest.mark.parametrize(
+    ("url", "wire", "path"),
+    [
+        ("https://api.anthropic.com", "anthropic", "/v1"),
+        ("https://bedrock-runtime.eu-west-1.amazonaws.com", "bedrock", ""),
+        ("https://api.openai.com/v1", "openai", "/v1"),
+    ],
+)
+def test_the_labs_own_hosts_tell_their_protocol(url: str, wire: str, path: str) -> None:
+    made = source(None, url, "m", None)
+    assert (made["wire"], made["path"]) == (wire, path)
+
+
 def test_a_gguf_path_is_told_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert source(Path("m.gguf"), None, None, None)["gguf"] == str(tmp_path / "m.gguf")

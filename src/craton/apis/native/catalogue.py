@@ -152,6 +152,8 @@ def _remote(source: FromServer) -> RemoteSource:
         model=source.model,
         path=path,
         credential_file=source.credential_file,
+        wire=source.wire,
+        region=source.region,
     )
 
 
@@ -192,7 +194,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         name="AddModel",
         method="POST",
         path="/models",
-        summary="Add a model: a GGUF file, or an OpenAI-compatible server",
+        summary="Add a model: a GGUF file, or one on a server elsewhere",
         action=ADMINISTER,
         takes=NewModel,
         returns=ModelView,

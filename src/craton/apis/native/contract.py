@@ -11,7 +11,15 @@ import msgspec
 from msgspec import Meta
 
 from craton.access.records import Account, AccountId, KeyId, KeyState, Project, ProjectId, Role
-from craton.models.card import Alias, EchoSource, EmbeddedSource, Modality, ModelState, RemoteSource
+from craton.models.card import (
+    Alias,
+    EchoSource,
+    EmbeddedSource,
+    Modality,
+    ModelState,
+    RemoteSource,
+    RemoteWire,
+)
 
 PAGE_MAX = 1000
 MILLISECONDS_MAX = 2**53
@@ -110,14 +118,23 @@ class FromWeights(
 class FromServer(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="remote"
 ):
-    """Runs behind an OpenAI-compatible server."""
+    """Runs behind a server elsewhere."""
 
     origin: Annotated[str, Meta(description="Such as `http://127.0.0.1:8000`.", max_length=512)]
     model: Annotated[str, Meta(description="Its name on that server.", min_length=1)]
     path: Annotated[str, Meta(description="The folder of its API.", max_length=512)] = "/v1"
     credential_file: Annotated[
         str | None,
-        Meta(description="Absolute path, on Craton's machine, of a file with that server's key."),
+        Meta(
+            description="Absolute path, on Craton's machine, of a file with that server's key, or "
+            "with AWS credentials in the form of ~/.aws/credentials."
+        ),
+    ] = None
+    wire: Annotated[RemoteWire, Meta(description="The protocol it is asked in.")] = (
+        RemoteWire.OPENAI
+    )
+    region: Annotated[
+        str | None, Meta(description="Bedrock's region, where the host doesn't tell it.")
     ] = None
 
 

@@ -1,24 +1,27 @@
-"""A model behind an OpenAI-compatible server: vLLM, SGLang, a lab's API, another Craton.
+"""A model behind a server elsewhere: vLLM, SGLang, a lab's API, Amazon Bedrock, another Craton.
 
-The request is written in the client's side of the dialect and the answer read back into events, so
+The request is written in the client's side of a dialect and the answer read back into events, so
 a remote model is an engine like any other. Usage is the upstream's own. An upstream tells it only
 at the end of its answer; so when the client leaves, the rest is read and dropped for a while
 (`DRAIN_S`), and what it says is billed. After that the connection is closed and nothing is known.
+
+A request that the upstream didn't begin to serve is sent again, within a budget (`retry`). A
+credential that it refuses is read from its file again, since files are replaced when keys rotate.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import msgspec
 
-from craton.dialects.openai_chat import CLIENT
 from craton.http import (
     ConnectFailed,
     ConnectTimeout,
+    Headers,
     HttpClient,
     HttpResponse,
-    Origin,
     PoolFull,
     ResponseBroken,
     ResponseTimeout,
@@ -38,10 +41,17 @@ from craton.kernel.errors import (
 from craton.messages import Answer, Event, Metadata, Request, unfold
 from craton.models.card import RemoteSource
 from craton.models.engine import Stop
+from craton.models.engines.upstream.credential import Credential, read_credential
+from craton.models.engines.upstream.retry import ATTEMPTS_MAX, LATER, RetryBudget, Sleep
+from craton.models.engines.upstream.wires import CountingWire, UpstreamWire, open_wire
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 TIMEOUTS = Timeouts()
 DRAIN_S = 30
+_REFUSED_CREDENTIAL = frozenset({401, 403})
+_NO_CONNECTION = 0
+AGAIN = LATER | {_NO_CONNECTION}
+_NO_HEADERS = Headers()
 _HTTP_FAILURES = (
     *(ConnectFailed, ConnectTimeout, PoolFull),
     *(ResponseBroken, ResponseTimeout, ResponseTooLarge),
@@ -49,20 +59,27 @@ _HTTP_FAILURES = (
 
 
 class RemoteEngine:
-    """Speaks OpenAI chat completions to one upstream."""
+    """Asks one upstream, in the protocol that its source names."""
 
-    def __init__(self, source: RemoteSource, *, name: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        source: RemoteSource,
+        *,
+        name: str,
+        output_tokens_default: int,
+        clock: Clock,
+        random_source: random.Random,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
         self._name = name
         self._source = source
+        self._output_tokens_default = output_tokens_default
         self._clock = clock
+        self._sleep = sleep
         self._client = HttpClient(clock=clock)
-        self._target: Target | None = None
-        self._origin = Origin.parse(source.origin)
-        self._path = source.path.rstrip("/") + "/chat/completions"
-        self._headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"application/json"),)
-        if source.credential_file is not None:
-            secret = _read_credential(source.credential_file, name)
-            self._headers += ((b"authorization", b"Bearer " + secret),)
+        self._budget = RetryBudget(random_source)
+        self._credential = self._read_credential()
+        self._wire: UpstreamWire = open_wire(source, self._credential)
 
     async def generate(
         self, request: Request, *, request_id: str, stop: Stop
@@ -77,7 +94,7 @@ class RemoteEngine:
             response = await self._ask(request, stop)
         except _HTTP_FAILURES as error:
             raise self._told(error) from error
-        reader = CLIENT.stream_reader()
+        reader = self._wire.codec.stream_reader()
         feed = reader.feed
         try:
             async for piece in response:
@@ -103,7 +120,7 @@ class RemoteEngine:
             body = await response.read(ANSWER_BYTES_MAX)
         except _HTTP_FAILURES as error:
             raise self._told(error) from error
-        answer = CLIENT.read_answer(body)
+        answer = self._wire.codec.read_answer(body)
         metadata = self._timed(answer.metadata, started_ns)
         return Answer(
             start=answer.start, content=answer.content, stop=answer.stop, metadata=metadata
@@ -113,21 +130,68 @@ class RemoteEngine:
         """Close the connections to the upstream."""
         self._client.close()
 
+    def _for_upstream(self, request: Request) -> Request:
+        """The request under the upstream's name, bounded by the card where the caller set none."""
+        return msgspec.structs.replace(
+            request,
+            model=self._source.model,
+            stream_usage=True,
+            max_tokens=request.max_tokens or self._output_tokens_default,
+        )
+
     async def _ask(self, request: Request, stop: Stop) -> HttpResponse:
         """Send the request; an answer that isn't 200 is raised as the error it tells."""
-        asked = msgspec.structs.replace(request, model=self._source.model, stream_usage=True)
-        body = CLIENT.write_request(asked)
-        target = self._target
-        if target is None:
-            target = self._client.target("POST", self._origin, self._path, self._headers)
-            self._target = target
-        response = await self._client.send(target, body, timeouts=TIMEOUTS)
-        if response.status != 200:
-            refusal = await response.read(ANSWER_BYTES_MAX)
-            raise self._own(CLIENT.read_error(response.status, refusal))
-        if not response.is_whole:
-            stop.on_request(lambda: _drain(response))
-        return response
+        asked = self._for_upstream(request)
+        body = self._wire.codec.write_request(asked)
+        self._budget.earn()
+        attempt, may_reread = 1, self._credential is not None
+        while True:
+            try:
+                response = await self._send(self._wire.target(self._client, asked, body), body)
+            except (ConnectFailed, ConnectTimeout) as error:
+                refusal = _Refusal(_NO_CONNECTION, _NO_HEADERS, error)
+            else:
+                if response.status == 200:
+                    _drain_when_left(response, stop)
+                    return response
+                refusal = await self._refusal(response)
+            if may_reread and refusal.status in _REFUSED_CREDENTIAL:
+                may_reread = False
+                if self._has_new_credential():
+                    continue
+            wait_s = self._wait_s(attempt, refusal, stop)
+            if wait_s is None:
+                raise refusal.error
+            attempt += 1
+            await self._sleep(wait_s)
+
+    async def _refusal(self, response: HttpResponse) -> "_Refusal":
+        body = await response.read(ANSWER_BYTES_MAX)
+        error = self._wire.read_error(response.status, response.headers, body)
+        return _Refusal(response.status, response.headers, self._own(error))
+
+    async def _send(self, target: Target, body: bytes) -> HttpResponse:
+        return await self._client.send(target, body, timeouts=TIMEOUTS)
+
+    def _wait_s(self, attempt: int, refusal: "_Refusal", stop: Stop) -> float | None:
+        """Seconds until a request is sent again; None where it isn't."""
+        if stop.requested or attempt >= ATTEMPTS_MAX or refusal.status not in AGAIN:
+            return None
+        wait_s = self._budget.wait_s(attempt, refusal.headers)
+        return wait_s if wait_s is not None and self._budget.spend() else None
+
+    def _read_credential(self) -> Credential | None:
+        path = self._source.credential_file
+        return None if path is None else read_credential(path, self._name)
+
+    def _has_new_credential(self) -> bool:
+        """Whether the file holds another credential by now; then the wire has it."""
+        credential = self._read_credential()
+        if credential == self._credential:
+            return False
+        self._credential = credential
+        self._wire = open_wire(self._source, credential)
+        return True
 
     def _timed(self, metadata: Metadata, started_ns: int) -> Metadata:
         """The upstream doesn't say how long it took; this end knows."""
@@ -158,15 +222,37 @@ class RemoteEngine:
         return EngineFailed(f"The server behind {self._name} refused: {error.message}")
 
 
-def _drain(response: HttpResponse) -> None:
-    asyncio.get_running_loop().call_later(DRAIN_S, response.close)
+class CountingRemoteEngine(RemoteEngine):
+    """An upstream whose protocol counts tokens, too: Anthropic's and Bedrock's."""
+
+    async def count(self, request: Request) -> int:
+        """Prompt tokens as the upstream counts them."""
+        wire = self._wire
+        assert isinstance(wire, CountingWire), "an engine that counts has a wire that can"
+        target, body = wire.count_target(self._client, self._for_upstream(request))
+        try:
+            response = await self._send(target, body)
+            counted = await response.read(ANSWER_BYTES_MAX)
+        except _HTTP_FAILURES as error:
+            raise self._told(error) from error
+        if response.status != 200:
+            raise self._own(self._wire.read_error(response.status, response.headers, counted))
+        try:
+            return wire.read_count(counted)
+        except (msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
+            raise EngineFailed(f"The server behind {self._name} didn't say a count.") from error
 
 
-def _read_credential(path: str, name: str) -> bytes:
-    try:
-        return Path(path).read_bytes().strip()
-    except OSError as error:
-        raise BadRequest(
-            f"The credential file of {name} can't be read: {error.strerror}. Mend the path with "
-            "`craton models`."
-        ) from None
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    status: int
+    headers: Headers
+    error: CratonError
+
+
+def _drain_when_left(response: HttpResponse, stop: Stop) -> None:
+    def close_later() -> None:
+        asyncio.get_running_loop().call_later(DRAIN_S, response.close)
+
+    if not response.is_whole:
+        stop.on_request(close_later)
