@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -77,6 +77,9 @@ def plan_serving(
     plans = [_plan(job, offer, search.best)] if search.best is not None else []
     if job.disaggregated:
         apart = _best_apart(job, search.phases)
+        if apart is not None and job.confident:
+            # The search knows the middle alone: limits are drawn in as far as the interval reaches.
+            apart = _best_apart(_drawn_in(job, _described_apart(job, offer, apart)), search.phases)
         made = None if apart is None else _plan_apart(job, offer, apart)
         if isinstance(made, ServingPlan):
             plans.append(made)
@@ -119,7 +122,8 @@ class _Search:
         """Try one split."""
         if self.pruned and (self._cannot_fit(layout) or self._cannot_win(layout)):
             return
-        table, alone = tabulate(case_of(self.job, self.offer, layout, replicas=1), self.walks)
+        case = case_of(self.job, self.offer, layout, replicas=1)
+        table, alone = tabulate(case, self.walks, confident=self.job.confident)
         if not table.fits.any():
             self._lose(layout, table.reason, math.inf)
             return
@@ -189,18 +193,24 @@ class Miss:
     """What is reached, over the limit."""
 
 
+def exceeds(job: ServingJob, found: Estimate, limit: float | None) -> bool:
+    """Whether an estimate breaks a limit as the job holds it."""
+    return limit is not None and (found.high if job.confident else found.value) > limit
+
+
 def choose(job: ServingJob, table: Table) -> Candidate | Miss:
     """The fewest replicas of this split that carry the load within the limits, or why none do."""
     within = table.fits.copy()
     for name, limit, values in (
-        ("ITL", job.itl_limit_ms, table.itl_ms),
-        ("TTFT", job.ttft_limit_ms, table.ttft_ms),
+        ("ITL", job.itl_limit_ms, table.itl_held_ms),
+        ("TTFT", job.ttft_limit_ms, table.ttft_held_ms),
     ):
         if limit is None:
             continue
         if not (within & (values <= limit)).any():
             least = float(values[within].min())
-            reason = f"{name} {least:,.0f} ms at best, the limit is {limit:,.0f}"
+            best = "at best, by the interval's high end" if job.confident else "at best"
+            reason = f"{name} {least:,.0f} ms {best}, the limit is {limit:,.0f}"
             return Miss(reason, least / limit)
         within &= values <= limit
     load = job.rate * job.output_tokens
@@ -233,6 +243,19 @@ def _best_apart(job: ServingJob, found: list[Phases]) -> Apart | None:
     return Apart(prefill[2], prefill[1], decode[3], decode[1], decode[2])
 
 
+def _drawn_in(job: ServingJob, plan: ServingPlan) -> ServingJob:
+    """The job with limits below the asked ones by the upper parts of a plan's intervals."""
+
+    def below(limit: float | None, found: Estimate) -> float | None:
+        return None if limit is None else limit * found.value / found.high
+
+    return msgspec.structs.replace(
+        job,
+        ttft_limit_ms=below(job.ttft_limit_ms, plan.ttft_ms),
+        itl_limit_ms=below(job.itl_limit_ms, plan.itl_ms),
+    )
+
+
 def case_of(job: ServingJob, offer: Offer, layout: Layout, *, replicas: int) -> ServingCase:
     """The fixed set-up of some replicas of a split, with nothing in flight yet."""
     return ServingCase(
@@ -262,34 +285,41 @@ def _plan(job: ServingJob, offer: Offer, found: Candidate) -> ServingPlan:
 
 def _plan_apart(job: ServingJob, offer: Offer, found: Apart) -> ServingPlan | Refusal:
     """The plan, with as many workers of each phase as the estimate of both together takes."""
-    batch = float(found.decode.batches[found.index])
-    base = case_of(job, offer, found.decode.layout, replicas=1)
     load = job.rate * job.output_tokens
-    prefills, decodes = found.prefill_workers, found.decode_workers
-    chips = 0
     for _ in range(ADJUSTMENTS_MOST):
-        chips = decodes * found.decode.layout.chips + prefills * found.prefill.layout.chips
-        case = msgspec.structs.replace(
-            base,
-            concurrency=batch * decodes,
-            chips=chips,
-            prefill=Pool(prefills, found.prefill.layout),
-            decode=Pool(decodes, found.decode.layout),
-        )
-        plan = described(job, offer, case, batch)
-        if job.ttft_limit_ms is not None and plan.ttft_ms.value > job.ttft_limit_ms:
+        plan = _described_apart(job, offer, found)
+        prefills, decodes, index = found.prefill_workers, found.decode_workers, found.index
+        if exceeds(job, plan.ttft_ms, job.ttft_limit_ms):
             prefills += max(1, prefills // 4)
+        elif exceeds(job, plan.itl_ms, job.itl_limit_ms):
+            if index == 0:
+                break
+            index -= 1
+            decodes = max(1, math.ceil(load / float(found.decode.tokens_s[index])))
         elif plan.tokens_s.value < load * CARRIES:
             decodes += max(1, decodes // 4)
         else:
-            return msgspec.structs.replace(
-                plan,
-                prefill_layout=found.prefill.layout,
-                prefill_workers=prefills,
-                decode_workers=decodes,
-            )
-    reason = f"{chips:,} chips don't carry the load within the limits"
+            return plan
+        found = replace(found, prefill_workers=prefills, decode_workers=decodes, index=index)
+    reason = f"{found.chips:,} chips don't carry the load within the limits"
     return Refusal(offer.chip.name, "prefill and decode apart", reason)
+
+
+def _described_apart(job: ServingJob, offer: Offer, found: Apart) -> ServingPlan:
+    batch = float(found.decode.batches[found.index])
+    case = msgspec.structs.replace(
+        case_of(job, offer, found.decode.layout, replicas=1),
+        concurrency=batch * found.decode_workers,
+        chips=found.chips,
+        prefill=Pool(found.prefill_workers, found.prefill.layout),
+        decode=Pool(found.decode_workers, found.decode.layout),
+    )
+    return msgspec.structs.replace(
+        described(job, offer, case, batch),
+        prefill_layout=found.prefill.layout,
+        prefill_workers=found.prefill_workers,
+        decode_workers=found.decode_workers,
+    )
 
 
 CARRIES = 0.98
@@ -367,7 +397,7 @@ def _front(job: ServingJob, offer: Offer, tables: list[Table]) -> list[Point]:
     points: list[Point] = []
     for table in tables:
         for index in np.flatnonzero(table.fits):
-            if job.ttft_limit_ms is not None and table.ttft_ms[index] > job.ttft_limit_ms:
+            if job.ttft_limit_ms is not None and table.ttft_held_ms[index] > job.ttft_limit_ms:
                 continue
             a_chip = float(table.tokens_s[index]) / table.layout.chips
             price = None

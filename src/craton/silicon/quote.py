@@ -47,6 +47,9 @@ class ServingJob(msgspec.Struct, frozen=True):
     objective: Objective = Objective.COST
     disaggregated: bool = True
     """Whether to try prefill and decode apart, too."""
+    confident: bool = False
+    """Whether limits are held against the high ends of intervals, so that nine plans of ten keep
+    them; else against the middle, and one of two does."""
 
 
 class TrainingJob(msgspec.Struct, frozen=True):

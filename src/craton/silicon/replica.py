@@ -1,6 +1,7 @@
 """One replica at every batch: what the search compares, all batches of a split at once."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -9,11 +10,13 @@ from numpy.typing import NDArray
 
 from craton.kernel.errors import BadRequest
 from craton.silicon.case import ServingCase
+from craton.silicon.intervals import Correction
 from craton.silicon.layout import Layout
 from craton.silicon.neuron import estimate_neuron
 from craton.silicon.processor import estimate_processor
 from craton.silicon.serving import (
     NEURON,
+    is_known,
     put_together,
     room_of,
     servers_of,
@@ -44,6 +47,9 @@ class Table:
     itl_ms: Numbers
     tokens_s: Numbers
     """Output tokens of the replica."""
+    ttft_held_ms: Numbers
+    """What a limit is held against: the time, or the high end of its interval."""
+    itl_held_ms: Numbers
     reason: str = ""
     """Why nothing fits, where nothing does."""
 
@@ -85,17 +91,20 @@ class Phases:
         return workers, int(np.flatnonzero(enough)[0])
 
 
-def tabulate(case: ServingCase, walks: Walks | None = None) -> tuple[Table, Phases | None]:
+def tabulate(
+    case: ServingCase, walks: Walks | None = None, *, confident: bool = False
+) -> tuple[Table, Phases | None]:
     """All batches of one replica of a case, both phases together, and each alone.
 
     The case's own `concurrency` and `chips` don't count. The phases are None for chips whose model
-    doesn't tell them apart. `walks` may be shared by all cases of an architecture.
+    doesn't tell them apart. `walks` may be shared by all cases of an architecture. With
+    `confident`, limits are to be held against the high ends of intervals.
     """
     layout = case.layout
     case = msgspec.structs.replace(case, chips=layout.chips, concurrency=None)
     batches = GROUP_BATCHES * layout.data
     if case.chip.vendor == NEURON or case.chip.engine is not None:
-        return _tabulate_each(case, batches, walks), None
+        return _tabulate_each(case, batches, walks, confident=confident), None
     fit = load_serving_fit()
     try:
         parts = take_apart(case, fit, batches, walks=walks, crowded=True)
@@ -106,6 +115,7 @@ def tabulate(case: ServingCase, walks: Walks | None = None) -> tuple[Table, Phas
     named = set_up_features(parts, flow, fit)
     first_s = flow.ttft_s * fit.ttft.factor(named)
     token_s = flow.tpot_s * fit.tpot.factor(named)
+    known = is_known(case, fit)
     fits = batches <= parts.room
     steps = max(case.output_tokens - 1.0, 0.0)
     table = Table(
@@ -115,6 +125,8 @@ def tabulate(case: ServingCase, walks: Walks | None = None) -> tuple[Table, Phas
         first_s * 1000.0,
         token_s * 1000.0,
         batches * case.output_tokens / (first_s + steps * token_s),
+        first_s * 1000.0 * (_high(fit.ttft, named, known=known) if confident else 1.0),
+        token_s * 1000.0 * (_high(fit.tpot, named, known=known) if confident else 1.0),
     )
     fullest = float((server.prompts_full / server.prefill_full_s)[fits].max(initial=0.0))
     alone = Phases(
@@ -131,13 +143,22 @@ def tabulate(case: ServingCase, walks: Walks | None = None) -> tuple[Table, Phas
 
 def _nothing(layout: Layout, batches: Numbers, reason: str) -> Table:
     none = np.full_like(batches, np.inf)
-    return Table(layout, batches, np.zeros(len(batches), bool), none, none, 0.0 * batches, reason)
+    fits = np.zeros(len(batches), bool)
+    return Table(layout, batches, fits, none, none, 0.0 * batches, none, none, reason)
 
 
-def _tabulate_each(case: ServingCase, batches: Numbers, walks: Walks | None) -> Table:
+def _high(correction: Correction, named: Mapping[str, Numbers], *, known: bool) -> Numbers:
+    """The high end of an interval over its middle."""
+    return np.exp(correction.widths(named, known=known)[1])
+
+
+def _tabulate_each(
+    case: ServingCase, batches: Numbers, walks: Walks | None, *, confident: bool
+) -> Table:
     """Batch by batch, up to the first that doesn't fit or is too slow."""
     first = np.full_like(batches, np.inf)
     token, rate = first.copy(), np.zeros_like(batches)
+    first_high, token_high = first.copy(), first.copy()
     try:
         room = room_of(case, load_serving_fit())
     except BadRequest as error:
@@ -150,7 +171,10 @@ def _tabulate_each(case: ServingCase, batches: Numbers, walks: Walks | None) -> 
         else:
             found = estimate_processor(one)
         first[index], token[index] = found.ttft_ms.value, found.tpot_ms.value
+        first_high[index], token_high[index] = found.ttft_ms.high, found.tpot_ms.high
         rate[index] = batch * case.output_tokens * 1e3 / (first[index] + steps * token[index])
         if case.itl_limit_ms is not None and token[index] > case.itl_limit_ms:
             break
-    return Table(case.layout, batches, np.isfinite(first), first, token, rate)
+    fits = np.isfinite(first)
+    held = (first_high, token_high) if confident else (first, token)
+    return Table(case.layout, batches, fits, first, token, rate, *held)

@@ -277,6 +277,8 @@ def serving_question(job: ServingJob) -> str:
         asked.append(f"TTFT at most {number(job.ttft_limit_ms)} ms")
     if job.itl_limit_ms is not None:
         asked.append(f"ITL at most {number(job.itl_limit_ms)} ms")
+    if job.confident:
+        asked.append("limits kept by the high ends of intervals")
     return ", ".join(asked + _limits(job)) + f"; least {RANKED_BY[job.objective]} first"
 
 

@@ -74,6 +74,15 @@ def test_serving_as_json_is_the_quote_cut_to_the_best(capsys: pytest.CaptureFixt
     assert best["itl_ms"]["low"] <= best["itl_ms"]["value"] <= best["itl_ms"]["high"]
 
 
+def test_a_buyer_can_ask_for_limits_that_the_high_ends_keep(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(*SERVE, *ONE_CHIP, "--itl-ms", "30", "--confident", "--json")
+    quoted = msgspec.json.decode(capsys.readouterr().out)
+    assert quoted["job"]["confident"] is True
+    assert all(found["itl_ms"]["high"] <= 30 for found in quoted["plans"])
+
+
 def test_training_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
     run(*TRAIN, *ONE_CHIP, "--deadline", "30d", "--max-chips", "64", "--json")
     quoted = msgspec.json.decode(capsys.readouterr().out)

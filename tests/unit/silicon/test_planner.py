@@ -62,6 +62,50 @@ def test_a_plan_keeps_its_limits_and_carries_its_load() -> None:
     assert plan.itl_ms.low < plan.itl_ms.value < plan.itl_ms.high
 
 
+@pytest.mark.parametrize("chip", ["h100", "mi300x", "trainium2"])
+@pytest.mark.parametrize("objective", [Objective.COST, Objective.LATENCY])
+def test_with_confidence_the_high_end_keeps_the_limits_too(chip: str, objective: Objective) -> None:
+    asked = _job(rate=300, ttft_limit_ms=1500, framework="vllm", objective=objective)
+    plain = _best(asked, chip)
+    # Between the middle and the high end of what the plain plan has, so that it binds; the fastest
+    # plan there is can't be sure to be faster.
+    binds = (plain.itl_ms.value * plain.itl_ms.high) ** 0.5
+    limit = binds if objective is Objective.COST else plain.itl_ms.high * 1.05
+    job = msgspec.structs.replace(asked, itl_limit_ms=limit)
+    middle = _best(job, chip)
+    sure = _best(msgspec.structs.replace(job, confident=True), chip)
+    assert sure.itl_ms.high <= limit
+    assert sure.ttft_ms.high <= 1500
+    assert sure.tokens_s.value >= 0.98 * job.rate * job.output_tokens
+    assert sure.chips >= middle.chips
+    if objective is Objective.COST:
+        assert middle.itl_ms.high > limit
+
+
+def test_with_confidence_phases_apart_keep_the_limits_too() -> None:
+    def apart(job: ServingJob) -> ServingPlan:
+        plans = quote(job, ["h200"], None, _catalogue(), today=TODAY).plans
+        return next(each for each in plans if isinstance(each, ServingPlan) and each.prefill_layout)
+
+    asked = _job(rate=200, input_tokens=8000, itl_limit_ms=40, disaggregated=True)
+    plain = apart(asked)
+    limit = (plain.itl_ms.value * plain.itl_ms.high) ** 0.5
+    job = msgspec.structs.replace(asked, itl_limit_ms=limit)
+    middle, sure = apart(job), apart(msgspec.structs.replace(job, confident=True))
+    assert sure.itl_ms.high <= limit < middle.itl_ms.high
+    assert sure.ttft_ms.high <= 2000
+    assert sure.chips >= middle.chips
+
+
+def test_with_confidence_a_miss_says_that_the_high_end_missed() -> None:
+    plain = _best(_job(objective=Objective.LATENCY))
+    job = _job(itl_limit_ms=plain.itl_ms.value * 1.01, confident=True, chips_limit=1)
+    found = quote(job, ["h100"], None, _catalogue(), today=TODAY)
+    assert not found.plans
+    assert "by the interval's high end" in found.refusals[0].reason
+    assert found.id != quote(_job(), ["h100"], None, _catalogue(), today=TODAY).id
+
+
 def test_more_load_takes_more_chips_and_the_price_follows() -> None:
     few, many = _best(_job(rate=10)), _best(_job(rate=1000))
     assert many.chips > few.chips
@@ -210,6 +254,7 @@ def _random_job(draw: random.Random) -> ServingJob:
         chips_limit=draw.choice((1, 2, 2, 4)),
         objective=draw.choice((Objective.COST, Objective.CHIPS, Objective.LATENCY)),
         disaggregated=False,
+        confident=draw.random() < 0.3,
     )
 
 

@@ -132,6 +132,8 @@ def test_a_job_is_one_line() -> None:
         "4k tokens in, 500 out, 20 requests a second, TTFT at most 800 ms, ITL at most 40 ms;"
         " least cost first"
     )
+    sure = msgspec.structs.replace(SERVING_JOB, confident=True)
+    assert "40 ms, limits kept by the high ends of intervals; least" in question(sure)
     assert question(TRAINING_JOB) == (
         "2T tokens in sequences of 8,192, 4M tokens a step, in bf16, done within 30 d;"
         " least cost first"
