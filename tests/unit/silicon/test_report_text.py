@@ -1,5 +1,6 @@
 import math
 
+import msgspec
 import pytest
 
 from craton.silicon.estimate import Estimate, Provenance
