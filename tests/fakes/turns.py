@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 
+from craton.access.directory import Directory
 from craton.access.records import AccountId, KeyId, Principal, ProjectId, Role
 from craton.apis.exchange import Exchange
 from craton.apis.inference import Inference
 from craton.apis.openai.endpoints import WIRE
+from craton.apis.permit import Permits, Place
 from craton.economics.contract import Held, Hold, Posted, Void, Voided
 from craton.economics.meters import UsageRecord
 from craton.http import Headers, HttpRequest
@@ -152,6 +154,11 @@ class ScriptedEngine:
 PRINCIPAL = Principal(AccountId("111111111111"), ProjectId("proj-a"), KeyId("key-a"), Role.MEMBER)
 
 
+def permits(clock: ManualClock, directory: Directory | None = None) -> Permits:
+    place = Place("us-east-1", is_secure=False)
+    return Permits(directory or Directory(), clock, place=place)
+
+
 class Turn:
     """One request on its way through `Inference`."""
 
@@ -185,6 +192,7 @@ class Turn:
             self.clock.monotonic_ns(),
             WIRE,
             principal=PRINCIPAL,
+            permit=permits(self.clock).of(PRINCIPAL, http),
         )
 
     async def run(self) -> None:

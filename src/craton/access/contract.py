@@ -2,7 +2,7 @@
 
 import msgspec
 
-from craton.access.records import AccountId, KeyId, ProjectId, Role
+from craton.access.records import AccountId, KeyId, Level, ProjectId, Role
 
 
 class CreateAccount(msgspec.Struct, frozen=True):
@@ -46,3 +46,24 @@ class RevokeKey(msgspec.Struct, frozen=True):
 
     id: str
     account: str | None = None
+
+
+class PutPolicy(msgspec.Struct, frozen=True):
+    """Attach a policy to an account, a project or a key (by id); replaces the one of that name.
+
+    `by` is the key that asks, which can't bind itself.
+    """
+
+    level: Level
+    id: str
+    name: str
+    document: str
+    by: KeyId
+
+
+class DeletePolicy(msgspec.Struct, frozen=True):
+    """Detach a policy."""
+
+    level: Level
+    id: str
+    name: str

@@ -2,18 +2,25 @@
 
 import hashlib
 
+from craton.access.policies import VARYING_KEYS, Bound, Policies, arn_of
+from craton.access.policy_patterns import Value
+from craton.access.policy_set import PolicySet
 from craton.access.records import (
     ACCESS_KEYS,
     ACCOUNTS,
     API_KEYS,
+    POLICIES,
     PROJECTS,
     AccessKey,
     Account,
     ApiKey,
     Credential,
+    KeyId,
     KeyState,
+    Level,
     Principal,
     Project,
+    Role,
 )
 from craton.kernel.errors import Unauthenticated
 from craton.store.kind import Body, Change, Kind
@@ -29,13 +36,18 @@ class Directory:
         self.projects: dict[str, Project] = {}
         self.access_keys: dict[str, AccessKey] = {}
         self.api_keys: dict[str, ApiKey] = {}
+        self.policies = Policies()
+        self._bound: dict[KeyId, Bound | None] = {}
         self._by_digest: dict[bytes, tuple[ApiKey, Principal]] = {}
         self._recent: dict[bytes, Principal] = {}
         """Principals by the text of keys that were just good: hashing costs more than the rest."""
 
     def apply(self, change: Change) -> None:
         """Take a change of one of the kinds kept here; others are not this snapshot's."""
-        if change.kind == API_KEYS.name:
+        self._bound.clear()
+        if change.kind == POLICIES.name:
+            self.policies.apply(change)
+        elif change.kind == API_KEYS.name:
             self._apply_api_key(change)
         elif change.kind == ACCESS_KEYS.name:
             _keep(self.access_keys, ACCESS_KEYS, change)
@@ -83,6 +95,47 @@ class Directory:
                 code="UnrecognizedClientException",
             )
         return key
+
+    def bound(self, principal: Principal) -> Bound | None:
+        """The policies that bind a caller; None if there are none, so that its role decides."""
+        if not self.policies.records:
+            return None
+        if principal.key not in self._bound:
+            if len(self._bound) >= RECENT_MAX:
+                self._bound.clear()
+            self._bound[principal.key] = self._find_bound(principal)
+        return self._bound[principal.key]
+
+    def _find_bound(self, principal: Principal) -> Bound | None:
+        key = self.api_keys.get(principal.key) or self.access_keys.get(principal.key)
+        name = key.name if key else ""
+        account = principal.account
+        attached = [
+            (Level.ACCOUNT, self.policies.on(Level.ACCOUNT, account, account)),
+            (Level.PROJECT, self.policies.on(Level.PROJECT, account, principal.project)),
+            (Level.KEY, self.policies.on(Level.KEY, account, name)),
+        ]
+        if not any(policies for _, policies in attached):
+            return None
+        is_operator = principal.role is Role.OPERATOR
+        policies = PolicySet(attached, varying=VARYING_KEYS, is_operator=is_operator)
+        return Bound(policies, self._facts(principal, name))
+
+    def _facts(self, principal: Principal, key_name: str) -> dict[str, Value]:
+        """What conditions may read of a caller, the same in each of its requests."""
+        project = self.projects.get(principal.project)
+        facts: dict[str, Value] = {
+            "aws:principalaccount": principal.account,
+            "aws:principalarn": arn_of(principal),
+            "aws:principaltype": "User",
+            "aws:principaltag/role": principal.role.value,
+            "aws:userid": principal.key,
+        }
+        if key_name:
+            facts["aws:username"] = key_name
+        if project is not None:
+            facts["aws:principaltag/project"] = project.name
+        return facts
 
 
 def principal_of(key: AccessKey | ApiKey) -> Principal:

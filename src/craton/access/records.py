@@ -78,6 +78,31 @@ class ApiKey(msgspec.Struct, frozen=True):
     state: KeyState = KeyState.ACTIVE
 
 
+class Level(StrEnum):
+    """What a policy is attached to."""
+
+    ACCOUNT = "account"
+    PROJECT = "project"
+    KEY = "key"
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy as it is kept: its document in the words it was given in, and what it binds.
+
+    `target` is the account's id, the project's id, or the name that an access key and an API key
+    share: the two are one identity with two credentials, and are bound alike.
+    """
+
+    id: str
+    account: AccountId
+    level: Level
+    target: str
+    name: str
+    document: str
+    created_ms: int
+    updated_ms: int
+
+
 class Credential(StrEnum):
     """How a caller proved who it is; policies tell these apart."""
 
@@ -103,3 +128,4 @@ ACCOUNTS = Kind("account", "account", Account)
 PROJECTS = Kind("project", "project", Project)
 ACCESS_KEYS = Kind("access_key", "access key", AccessKey)
 API_KEYS = Kind("api_key", "API key", ApiKey)
+POLICIES = Kind("policy", "policy", Policy)

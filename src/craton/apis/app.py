@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from craton.access.policy import authorize
 from craton.apis.authenticator import Authenticator
 from craton.apis.exchange import Exchange, Told, Wire
 from craton.apis.native.wire import NativeWire
+from craton.apis.permit import Permits, Place
 from craton.apis.services import Services
 from craton.http import Headers, HttpRequest, HttpResponder, Reply
 from craton.http.limits import Code
@@ -36,6 +36,8 @@ class Endpoint:
     run: Callable[[Exchange], Awaitable[None]]
     action: str | None
     """What the caller must be allowed to do; None is open to everyone (health, metrics)."""
+    resource: str | None = "*"
+    """What it is done to; None is a model, about which the endpoint itself asks the permit."""
 
 
 class RequestLine(msgspec.Struct, frozen=True):
@@ -81,6 +83,8 @@ class App:
         self._finders = routes.finders
         self._fallback = routes.fallback
         self._authenticator = authenticator
+        place = Place(services.region, is_secure=False)
+        self._permits = Permits(services.directory, services.clock, place=place)
         self._state = services.state
         self._clock = services.clock
         self._ids = services.ids
@@ -97,8 +101,9 @@ class App:
             if endpoint.action is not None:
                 if not self._state.is_leased:
                     await self._state.wait_leased(LEASE_WAIT_S)
-                exchange.principal = self._authenticator.principal(request)
-                authorize(exchange.principal, endpoint.action)
+                principal = exchange.principal = self._authenticator.principal(request)
+                permit = exchange.permit = self._permits.of(principal, request)
+                permit.admit(endpoint.action, endpoint.resource)
             await endpoint.run(exchange)
         except Told as told:
             exchange.fault = told.error.fault

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from craton.access.records import Principal
+from craton.apis.permit import Permit
 from craton.dialects.dialect import Stamp, StreamWriter
 from craton.economics.meters import UsageRecord
 from craton.http import HttpRequest, HttpResponder, Reply
@@ -62,6 +63,8 @@ class Exchange(msgspec.Struct):
     started_ns: int
     wire: Wire
     principal: Principal | None = None
+    permit: Permit | None = None
+    """What the principal may do; there as soon as the principal is."""
     model: str = ""
     status: int = 0
     fault: str = ""

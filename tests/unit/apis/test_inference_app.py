@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from craton.access.directory import Directory
 from craton.access.policy import ADMINISTER
 from craton.access.records import Principal
 from craton.apis.app import App, Endpoint, Routes
@@ -56,6 +57,8 @@ class Served:
             ids=Ids(clock),
             log=Log("gateway-0", stream=self.log, clock=clock),
             metrics=self.metrics,
+            directory=Directory(),
+            region="us-east-1",
         )
         endpoint = Endpoint(WIRE, run, action)
         self.app = App(services, Routes({}, [], lambda _: endpoint), self.gate)  # type: ignore[arg-type]
@@ -196,6 +199,8 @@ async def test_a_fault_while_the_endpoint_is_looked_for_is_answered_and_counted(
         ids=Ids(ManualClock()),
         log=Log("gateway-0", stream=served.log, clock=ManualClock()),
         metrics=served.metrics,
+        directory=Directory(),
+        region="us-east-1",
     )
     served.app = App(services, Routes({}, [], broken), served.gate)  # type: ignore[arg-type]
     await served.ask()
