@@ -2,21 +2,30 @@
 
 import msgspec
 
+from craton.economics.bounds import Period, Scope
+
 
 class Hold(msgspec.Struct, frozen=True, array_like=True):
-    """Reserve for a request the most it can use."""
+    """Reserve for a request the most it can use.
+
+    `hold` takes it whatever the bounds are: nothing bounds the request, or it was admitted before
+    and its worker says it again. `admit` takes it only if it fits every budget and limit.
+    """
 
     request_id: str
     account: str
     resource: str
     at_ms: int
     quantities: dict[str, int]
+    project: str = ""
+    principal: str = ""
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
-    """The hold is taken; `amount` is what it reserves, in nano-units."""
+    """The hold is taken; `amount` is what it reserves, in nano-units, `at_ms` when it was."""
 
     amount: int
+    at_ms: int = 0
 
 
 class Void(msgspec.Struct, frozen=True, array_like=True):
@@ -126,3 +135,125 @@ class Verdict(msgspec.Struct, frozen=True):
     postings: int
     sum_nanos: int
     faults: list[str]
+    budgets: int = 0
+    """How many budgets' sums in memory were compared with their postings."""
+
+
+class CreateBudget(msgspec.Struct, frozen=True):
+    """Bound what a subject may spend; see `bounds.Budget`."""
+
+    name: str
+    account: str
+    scope: Scope
+    subjects: tuple[str, ...]
+    amount_nanos: int
+    currency: str
+    period: Period
+
+
+class UpdateBudget(msgspec.Struct, frozen=True):
+    """Give a budget another amount; below what is spent, nothing more passes."""
+
+    id: str
+    amount_nanos: int
+
+
+class DeleteBudget(msgspec.Struct, frozen=True):
+    """Take a budget away."""
+
+    id: str
+
+
+class CreateLimit(msgspec.Struct, frozen=True):
+    """Bound how fast a subject may use models; see `bounds.Limit`."""
+
+    name: str
+    account: str
+    scope: Scope
+    subjects: tuple[str, ...]
+    model: str | None
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    requests_at_once: int | None
+
+
+class UpdateLimit(msgspec.Struct, frozen=True):
+    """Give a limit other numbers, all three of them."""
+
+    id: str
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    requests_at_once: int | None
+
+
+class DeleteLimit(msgspec.Struct, frozen=True):
+    """Take a limit away."""
+
+    id: str
+
+
+class BoundsQuery(msgspec.Struct, frozen=True):
+    """Budgets or limits of an account (all accounts if None) by id, after one; or one by its id."""
+
+    account: str | None = None
+    id: str | None = None
+    after: str | None = None
+    limit: int = 100
+
+
+class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget and where it stands. Amounts are nano-units of `currency`, moments ms (UTC).
+
+    `left_nanos` is what one more request may still cost: the amount less what is spent and
+    held, never below 0.
+    `over_nanos` is what was posted above the amount: only an engine whose answer used more than
+    was held for it can cause that.
+    """
+
+    id: str
+    name: str
+    account: str
+    scope: Scope
+    subjects: tuple[str, ...]
+    amount_nanos: int
+    currency: str
+    period: Period
+    created_ms: int
+    spent_nanos: int
+    held_nanos: int
+    left_nanos: int
+    over_nanos: int
+    started_ms: int
+    renews_ms: int | None
+
+
+class BudgetPage(msgspec.Struct, frozen=True):
+    """Budgets by id; `next` continues after the last, None at the end."""
+
+    budgets: list[BudgetStatus]
+    next: str | None
+
+
+class LimitStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit and what counts against it now: in the last 60 seconds, and at this moment."""
+
+    id: str
+    name: str
+    account: str
+    scope: Scope
+    subjects: tuple[str, ...]
+    model: str | None
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    requests_at_once: int | None
+    created_ms: int
+    requests_counted: int
+    tokens_counted: int
+    requests_running: int
+
+
+class LimitPage(msgspec.Struct, frozen=True):
+    """Limits by id; `next` continues after the last, None at the end."""
+
+    limits: list[LimitStatus]
+    next: str | None

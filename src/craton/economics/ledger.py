@@ -1,9 +1,4 @@
-"""The double-entry ledger: hold, post, void.
-
-A hold reserves what a request may cost at most, in the memory of the state process; the post of
-what it really used releases it, and so does a void. Holds die with the connection of the worker
-that took them, and are taken again when it comes back. Posts are durable and unique by request id.
-"""
+"""The double-entry ledger: posts are durable, balanced, and unique by request id."""
 
 from collections.abc import Sequence
 
@@ -11,66 +6,15 @@ import msgspec
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
 
-from craton.economics.contract import Held, Hold, Posted, Void, Voided
-from craton.economics.meters import UsageRecord
-from craton.economics.prices import PriceBook
+from craton.economics.budgets import Budgets
+from craton.economics.contract import Posted
+from craton.economics.holds import Holds
+from craton.economics.meters import UsageRecord, tokens_of
+from craton.economics.prices import PriceBook, Rated
 from craton.economics.tables import POSTINGS, USAGE
+from craton.kernel.metrics import Metrics
 from craton.store.database import Statement
 from craton.store.documents import Transaction
-
-
-class OpenHold(msgspec.Struct, frozen=True):
-    """A hold in memory, and who took it."""
-
-    account: str
-    amount: int
-    owner: object
-
-
-class Holds:
-    """Every open hold, and their sum for each account."""
-
-    def __init__(self, prices: PriceBook) -> None:
-        self._prices = prices
-        self._open: dict[str, OpenHold] = {}
-        self._held: dict[str, int] = {}
-
-    def take(self, owner: object, hold: Hold) -> Held:
-        """Take a hold; taking it again (a worker came back) changes nothing but its owner."""
-        self.release(hold.request_id)
-        amount = self._prices.rate(hold.resource, hold.quantities, hold.at_ms).amount
-        self._open[hold.request_id] = OpenHold(hold.account, amount, owner)
-        self._held[hold.account] = self._held.get(hold.account, 0) + amount
-        return Held(amount)
-
-    def void(self, void: Void) -> Voided:
-        """Release a hold because nothing is to be paid."""
-        return Voided(self.release(void.request_id))
-
-    def release(self, request_id: str) -> bool:
-        """Drop a hold if it is open."""
-        hold = self._open.pop(request_id, None)
-        if hold is None:
-            return False
-        left = self._held[hold.account] - hold.amount
-        if left:
-            self._held[hold.account] = left
-        else:
-            del self._held[hold.account]
-        return True
-
-    def release_owner(self, owner: object) -> None:
-        """Drop every hold of a worker whose connection is gone."""
-        for request_id in [key for key, hold in self._open.items() if hold.owner is owner]:
-            self.release(request_id)
-
-    def held(self, account: str) -> int:
-        """The sum of an account's open holds, in nano-units."""
-        return self._held.get(account, 0)
-
-    def __len__(self) -> int:
-        return len(self._open)
-
 
 _INSERT_USAGE = Statement(insert(USAGE).on_conflict_do_nothing())
 _INSERT_POSTING = Statement(insert(POSTINGS).on_conflict_do_nothing())
@@ -81,16 +25,31 @@ _KNOWN = Statement(select(USAGE.c.request_id).where(USAGE.c.request_id.in_(selec
 class Ledger:
     """Posts usage records: rated, balanced, once each."""
 
-    def __init__(self, prices: PriceBook, holds: Holds) -> None:
+    def __init__(
+        self,
+        prices: PriceBook,
+        holds: Holds,
+        budgets: Budgets | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._prices = prices
         self._holds = holds
+        self._budgets = budgets
         self._encode = msgspec.json.Encoder().encode
+        metrics = metrics or Metrics()
+        self._over_hold = metrics.counter(
+            "craton_posts_over_hold_total", "Answers that cost more than was held for them."
+        )
+        self._nanos_over_hold = metrics.counter(
+            "craton_over_hold_nanos_total", "By how much they did, in nano-units of currency."
+        )
 
     def post(self, transaction: Transaction, records: Sequence[UsageRecord]) -> list[Posted]:
         """Write the records of one group. A record that is there already stays as it was."""
         usage: list[tuple[object, ...]] = []
         postings: list[tuple[object, ...]] = []
         replies: list[Posted] = []
+        spent: list[tuple[UsageRecord, Rated]] = []
         encode = self._encode
         # A record that comes again may be rated otherwise, since prices can have changed between:
         # what was posted with it first must not be added to.
@@ -110,15 +69,22 @@ class Ledger:
                     encode(record.quantities).decode(),
                 )
             )
+            held = self._holds.release(record.request_id, tokens_of(record.quantities))
             if rated.amount and record.request_id not in known:
+                spent.append((record, rated))
+                if held is not None and rated.amount > held.amount:
+                    self._over_hold.add()
+                    self._nanos_over_hold.add(rated.amount - held.amount)
                 postings += _lines(record, rated.amount, rated.currency)
                 if rated.payee is not None:
                     postings += _share(record, rated.payee, rated.payee_amount, rated.currency)
             known.add(record.request_id)
             replies.append(Posted(rated.amount, rated.currency))
-            self._holds.release(record.request_id)
         transaction.connection.executemany(_INSERT_USAGE.sql, usage)
         transaction.connection.executemany(_INSERT_POSTING.sql, postings)
+        budgets = self._budgets
+        if budgets is not None and spent:
+            transaction.after_commit.append(lambda: budgets.posted(spent))
         return replies
 
     def _known(self, transaction: Transaction, records: Sequence[UsageRecord]) -> set[str]:

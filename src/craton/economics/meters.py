@@ -1,5 +1,6 @@
 """What is counted, and the record of one request's counts."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
@@ -17,6 +18,21 @@ class Meter(StrEnum):
     CACHE_WRITE_TOKENS = "cache_write_tokens"
     CHIP_US = "chip_us"
     """The request's share of its replica's busy time, in microseconds. Recorded, rarely priced."""
+
+
+PROMPT_TOKENS = "prompt_tokens"
+"""In a hold: input of which it isn't known yet what a cache will serve or keep."""
+TOKENS = frozenset(
+    (
+        *(Meter.INPUT_TOKENS, Meter.OUTPUT_TOKENS),
+        *(Meter.CACHE_READ_TOKENS, Meter.CACHE_WRITE_TOKENS, PROMPT_TOKENS),
+    )
+)
+
+
+def tokens_of(quantities: Mapping[str, int]) -> int:
+    """Input and output tokens together."""
+    return sum(count for meter, count in quantities.items() if meter in TOKENS)
 
 
 class Outcome(StrEnum):

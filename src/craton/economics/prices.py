@@ -13,11 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from craton.economics.meters import Meter
+from craton.economics.meters import PROMPT_TOKENS, Meter
 from craton.kernel.errors import BadRequest
 from craton.kernel.units import Nanos, cost, nanos
 
 ANY_RESOURCE = "*"
+_INPUT = (Meter.INPUT_TOKENS, Meter.CACHE_READ_TOKENS, Meter.CACHE_WRITE_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,20 @@ class PriceBook:
                 amount += cost(quantity, price)
         share = cost(amount, tariff.share_permille * 1000) if tariff.payee else 0
         return Rated(Nanos(amount), tariff.currency, tariff.payee, Nanos(share))
+
+    def most(self, resource: str, quantities: Mapping[str, int], at_ms: int) -> Rated:
+        """What the quantities can cost at most, wherever their prompt tokens will come from."""
+        rated = self.rate(resource, quantities, at_ms)
+        prompt = quantities.get(PROMPT_TOKENS)
+        tariff = self.tariff(resource, at_ms) if prompt else None
+        if not prompt or tariff is None:
+            return rated
+        prices = [price for meter in _INPUT if (price := tariff.prices.get(meter))]
+        if not prices:
+            return rated
+        # Shared among several meters, each part is rounded for itself: half a nano-unit apiece.
+        amount = rated.amount + cost(prompt, max(prices)) + len(prices)
+        return Rated(Nanos(amount), rated.currency, rated.payee, rated.payee_amount)
 
 
 def load_prices(folders: Iterable[Path]) -> PriceBook:

@@ -51,15 +51,18 @@ class CratonError(Exception):
     """An error a caller may see. `message` says what, which, and what to do next.
 
     `code` is an optional, finer name for wires that have one (AWS has `ExpiredTokenException`
-    where the tree only has `Unauthenticated`).
+    where the tree only has `Unauthenticated`). `retry_after_s` says when trying again can help.
     """
 
     fault: ClassVar[Fault] = Fault.INTERNAL
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code
+        self.retry_after_s = retry_after_s
 
 
 class BadRequest(CratonError):
@@ -165,9 +168,11 @@ def _leaves(cls: type[CratonError]) -> dict[Fault, type[CratonError]]:
     return found
 
 
-def raised(fault: Fault, message: str, code: str | None = None) -> CratonError:
+def raised(
+    fault: Fault, message: str, code: str | None = None, retry_after_s: int | None = None
+) -> CratonError:
     """Build the error of one fault: how a fault that crossed a process boundary comes back."""
-    return _BY_FAULT[fault](message, code=code)
+    return _BY_FAULT[fault](message, code=code, retry_after_s=retry_after_s)
 
 
 _BY_FAULT = _leaves(CratonError) | {Fault.INTERNAL: Internal}

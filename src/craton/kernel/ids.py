@@ -71,3 +71,9 @@ class Ids:
 def time_of(request_id: str) -> int:
     """The wall time a request id was made, in milliseconds since the epoch."""
     return int(request_id[:8] + request_id[9:13], 16)
+
+
+def first_id(at_ms: int) -> str:
+    """What sorts before every request id made from that moment on, and after all earlier ones."""
+    text = f"{max(0, at_ms):012x}"
+    return f"{text[:8]}-{text[8:]}"

@@ -18,6 +18,7 @@ from craton.kernel.log import Log
 from craton.store.contract import (
     BEAT_S,
     LEASE_S,
+    UNANSWERED,
     Beat,
     Beaten,
     Call,
@@ -163,7 +164,8 @@ class StateClient:
                 pending.future.set_exception(
                     Unavailable(
                         "Craton's state process did not answer in time, so this request was given "
-                        "up. Try again in a few seconds."
+                        "up. Try again in a few seconds.",
+                        code=UNANSWERED,
                     )
                 )
 
@@ -199,10 +201,10 @@ class StateClient:
         self._version = 0
         self._seen = set()
         self._channel = channel
-        channel.send(self._hello)
         if self.before_calls is not None:
             for name, body in self.before_calls():
                 channel.send(Call(0, name, body))
+        channel.send(self._hello)
         for pending in self._pending.values():
             if not pending.future.done():
                 channel.send(pending.call)
@@ -241,7 +243,7 @@ class StateClient:
                 waiting = pending.pop(message.seq, None)
                 if waiting is not None and not waiting.future.done():
                     waiting.future.set_exception(
-                        raised(message.fault, message.message, message.code)
+                        raised(message.fault, message.message, message.code, message.retry_after_s)
                     )
             elif isinstance(message, Changed):
                 self._apply(message)

@@ -1,6 +1,7 @@
 """Every message between the state process and the processes that use it.
 
     user                          state
+    Call{0, name} …  ───────────►  (what the user said before and says again, such as open holds)
     Hello            ───────────►
                      ◄───────────  Changed … (the whole snapshot), Synced{version}
     Call{seq, name}  ───────────►
@@ -18,12 +19,17 @@ import msgspec
 from craton.kernel.errors import Fault
 from craton.store.kind import Change
 
+UNANSWERED = "unanswered"
+"""The code of the error for a call that was given up: it may yet be done."""
 BEAT_S = 0.2
 LEASE_S = 1.0
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """A user of the state process introduces itself. Only gateway workers hold leases."""
+    """A user of the state process introduces itself, when it has said again all that it holds.
+
+    Only gateway workers hold leases.
+    """
 
     process: str
     leased: bool
@@ -62,6 +68,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     fault: Fault
     message: str
     code: str | None = None
+    retry_after_s: int | None = None
 
 
 class Changed(msgspec.Struct, frozen=True, tag="changed"):

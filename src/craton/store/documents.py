@@ -5,6 +5,7 @@ that has a name and a state is a document of some kind, owned by an account. A b
 the domain's own struct.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -82,6 +83,8 @@ class Transaction:
         self.connection = connection
         self.now_ms = now_ms
         self.changes: list[Change] = []
+        self.after_commit: list[Callable[[], None]] = []
+        """What to do in memory once this is durable, and not at all if it isn't."""
 
     def add(
         self, kind: Kind[Any], id: str, body: msgspec.Struct, *, account: str, name: str

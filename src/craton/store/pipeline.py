@@ -3,7 +3,8 @@
 Commands that arrive while a commit runs wait in the socket and form the next group, so the group
 grows with the load and a lone command waits for nobody. Four kinds of command:
 
-- *memory* commands touch only memory (holds) and are answered at once;
+- *memory* commands touch only memory (holds) and are answered at once, or when their future is
+  done;
 - *batched* commands are the hot path (posts): all of a group run together and can't be refused
   once they write;
 - *single* commands may be refused; each runs in its own savepoint;
@@ -63,7 +64,7 @@ class Session:
         self.metrics = b""
 
 
-MemoryCommand = Callable[[Session, Any], msgspec.Struct]
+MemoryCommand = Callable[[Session, Any], "msgspec.Struct | asyncio.Future[Any]"]
 BatchedCommand = Callable[[Transaction, Sequence[Any]], Sequence[msgspec.Struct]]
 SingleCommand = Callable[[Transaction, Any], msgspec.Struct]
 Query = Callable[[Connection, Any], msgspec.Struct]
@@ -80,6 +81,8 @@ class Commands:
     on_closed: Callable[[Session], None]
     published: dict[str, Publish]
     """Kinds whose documents workers hold, with what a worker is told instead of the stored body."""
+    on_greeted: Callable[[Session], None] = lambda _: None
+    """Called when a user has said who it is, and before that again what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ class Pipeline:
         self._sessions: set[Session] = set()
         self._by_channel: dict[Channel[ToState], Session] = {}
         self._pending: list[tuple[Session, Call]] = []
+        self._gone: list[Session] = []
         self._waiting: list[_Waiting] = []
         self._version = 1
         # Until then a worker that isn't connected may serve from a lease: one given by the state
@@ -164,8 +168,15 @@ class Pipeline:
         if session.leased:
             end_ns = session.beaten_ns + LEASE_NS
             self._unseen_until_ns = max(self._unseen_until_ns, end_ns)
-        self._commands.on_closed(session)
+        if self._pending:
+            self._gone.append(session)
+        else:
+            self._forget(session)
         self.release_waiting()
+
+    def _forget(self, session: Session) -> None:
+        """Release what a closed session held, once the posts that it sent before are committed."""
+        self._commands.on_closed(session)
 
     def _received(self, channel: Channel[ToState], messages: Sequence[ToState]) -> None:
         session = self._by_channel[channel]
@@ -204,9 +215,17 @@ class Pipeline:
         else:
             if not call.seq:
                 return
+            if isinstance(result, asyncio.Future):
+                result.add_done_callback(lambda done: self._answer_late(session, call.seq, done))
+                return
             reply = Returned(call.seq, self._encode(result))
         if call.seq:
             session.channel.send(reply)
+
+    def _answer_late(self, session: Session, seq: int, done: asyncio.Future[Any]) -> None:
+        error = done.exception()
+        reply = _refusal(seq, error) if error else Returned(seq, self._encode(done.result()))
+        session.channel.send(reply)
 
     def _read_metrics(self, _: Session, __: ReadMetrics) -> AllMetrics:
         mine = ProcessMetrics("state", self._metrics.snapshot())
@@ -228,6 +247,13 @@ class Pipeline:
                 session.channel.send(Returned(call.seq, self._encode(result)))
 
     def _commit_group(self) -> None:
+        self._commit_next()
+        if not self._pending:
+            gone, self._gone = self._gone, []
+            for session in gone:
+                self._forget(session)
+
+    def _commit_next(self) -> None:
         group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
         if self._pending:
             self._loop.call_soon(self._commit_group)
@@ -252,6 +278,8 @@ class Pipeline:
                     )
                 )
             return
+        for run in transaction.after_commit:
+            run()
         self._commits.add()
         self._committed.add(len(group))
         for session, reply in posts:
@@ -273,13 +301,14 @@ class Pipeline:
                 batches.setdefault(call.name, []).append((session, call))
                 continue
             _, run = self._commands.single[call.name]
-            mark = len(transaction.changes)
+            mark, after = len(transaction.changes), len(transaction.after_commit)
             try:
                 body = self._decoders[call.name].decode(call.body)
                 with savepoint(self._connection):
                     result = run(transaction, body)
             except CratonError as error:
                 del transaction.changes[mark:]
+                del transaction.after_commit[after:]
                 singles.append((session, _refusal(call.seq, error)))
             else:
                 singles.append((session, Returned(call.seq, self._encode(result))))
@@ -352,9 +381,10 @@ class Pipeline:
                 piece = changes[start : start + SNAPSHOT_CHANGES_MAX]
                 session.channel.send(Changed(self._version, piece))
         session.channel.send(Synced(self._version))
+        self._commands.on_greeted(session)
 
 
 def _refusal(seq: int, error: BaseException) -> Refused:
     if isinstance(error, CratonError):
-        return Refused(seq, error.fault, error.message, error.code)
+        return Refused(seq, error.fault, error.message, error.code, error.retry_after_s)
     return Refused(seq, Fault.INTERNAL, "The state process failed on this command; see its log.")

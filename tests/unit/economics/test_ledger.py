@@ -111,7 +111,7 @@ def test_what_costs_nothing_is_recorded_and_posts_nothing(books: Books) -> None:
 
 
 def test_a_hold_reserves_what_its_quantities_would_cost(books: Books) -> None:
-    assert books.holds.take("worker", hold(1, output=100)) == Held(8000)
+    assert books.holds.take("worker", hold(1, output=100)) == Held(8000, AT_MS)
     books.holds.take("worker", hold(2, output=1))
     books.holds.take("worker", hold(3, account="b"))
     assert (books.holds.held("a"), books.holds.held("b")) == (8080, 8000)
