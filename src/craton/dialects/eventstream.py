@@ -97,7 +97,8 @@ def _seal(head: bytes, payload: bytes) -> bytes:
 
 
 _EVENT_HEADERS = {":content-type": "application/json", ":message-type": "event"}
-# The six events of Converse: a closed set, so that the kept heads have a bound.
+# The six events of Converse and the one of InvokeModel: a closed set, so that the kept heads have a
+# bound.
 _EVENT_HEADER_BYTES = {
     event_type: _write_headers({":event-type": event_type, **_EVENT_HEADERS})
     for event_type in (
@@ -107,6 +108,7 @@ _EVENT_HEADER_BYTES = {
         "contentBlockStop",
         "messageStop",
         "metadata",
+        "chunk",
     )
 }
 _EVENT_HEADS: dict[str, dict[int, tuple[bytes, int]]] = {name: {} for name in _EVENT_HEADER_BYTES}

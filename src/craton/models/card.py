@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from craton.dialects.invoke_format import BodyFormat
 from craton.store.kind import Kind
 
 
@@ -77,6 +78,8 @@ class ModelCard(msgspec.Struct, frozen=True):
     output_modalities: tuple[Modality, ...] = (Modality.TEXT,)
     state: ModelState = ModelState.ACTIVE
     licence: str | None = None
+    formats: tuple[BodyFormat, ...] = ()
+    """The body formats that it answers to in InvokeModel; none named: whichever the body is in."""
 
 
 class Alias(msgspec.Struct, frozen=True):
