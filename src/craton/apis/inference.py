@@ -70,9 +70,17 @@ class Inference:
         """Open holds, to be taken again from a state process that knows nothing of them."""
         return [("hold", turn.hold) for turn in self._turns.values()]
 
-    async def run(self, exchange: Exchange, wire: InferenceWire, request: Request) -> None:
-        """Answer one request to a model."""
-        route = self._router.route(request.model)
+    async def run(
+        self,
+        exchange: Exchange,
+        wire: InferenceWire,
+        request: Request,
+        *,
+        route: Route | None = None,
+    ) -> None:
+        """Answer one request to a model; `route` is where it goes, if the caller has found out."""
+        if route is None:
+            route = self._router.route(request.model)
         exchange.model = route.card.id
         principal = exchange.principal
         assert principal is not None, "a turn began before its caller was known"

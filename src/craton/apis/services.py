@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from craton.access.directory import Directory
+from craton.apis.embedding import Embedding
 from craton.apis.inference import Inference
 from craton.kernel.clock import Clock
 from craton.kernel.ids import Ids
@@ -21,6 +22,7 @@ class Services:
     router: Router
     state: StateClient
     inference: Inference
+    embedding: Embedding
     clock: Clock
     ids: Ids
     log: Log

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from craton.access.directory import Directory
 from craton.apis.app import App
 from craton.apis.authenticator import Authenticator
+from craton.apis.embedding import Embedding
 from craton.apis.inference import Inference
 from craton.apis.services import Services
 from craton.bootstrap import child, endpoints
@@ -77,12 +78,14 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
         on_change=apply,
         metrics=metrics.snapshot,
     )
+    inference = Inference(router=router, state=state, clock=clock, log=log)
     services = Services(
         process=process,
         directory=directory,
         router=router,
         state=state,
-        inference=Inference(router=router, state=state, clock=clock, log=log),
+        inference=inference,
+        embedding=Embedding(router=router, inference=inference, clock=clock),
         clock=clock,
         ids=Ids(clock),
         log=log,

@@ -18,6 +18,7 @@ from craton.access.directory import Directory
 from craton.access.records import AccessKey, AccountId, ApiKey, KeyId, KeyState, ProjectId, Role
 from craton.apis.app import App, Routes
 from craton.apis.authenticator import Authenticator
+from craton.apis.embedding import Embedding
 from craton.apis.exchange import Exchange
 from craton.apis.inference import Inference
 from craton.apis.services import Services
@@ -144,6 +145,7 @@ class Gateway:
             router=router,
             state=state,
             inference=inference,
+            embedding=Embedding(router=router, inference=inference, clock=self.clock),
             clock=self.clock,
             ids=Ids(self.clock),
             log=log,

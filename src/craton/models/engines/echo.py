@@ -2,11 +2,14 @@
 
 It answers with the text of the last user turn, a word at a time. A token is a word with the space
 before it, so every count can be checked by eye: the prompt's tokens are the words of all its text.
+A text's vector is made of its hash: the same text has the same one, any two are unlike.
 """
 
+import hashlib
 import re
 from collections.abc import AsyncIterator
 
+from craton.dialects.embedding import unit
 from craton.kernel.clock import Clock
 from craton.kernel.errors import ContextOverflow, Unsupported
 from craton.messages import (
@@ -24,6 +27,9 @@ from craton.messages import (
     Usage,
 )
 from craton.models.engine import Stop
+
+DIMENSIONS = 384
+"""Of the vectors."""
 
 _WORDS = re.compile(r"\s*\S+\s*$|\s*\S+")
 
@@ -83,6 +89,16 @@ class EchoEngine:
         """The words of all the prompt's text."""
         return self._prompt_tokens(request)
 
+    async def embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
+        """A unit vector for each text, made of its hash, and the words of all of them."""
+        for text in texts:
+            words = len(text.split())
+            if words > self._context_tokens:
+                raise ContextOverflow(
+                    f"A text has {words} tokens; the echo engine takes {self._context_tokens}."
+                )
+        return [_vector(text) for text in texts], sum(len(text.split()) for text in texts)
+
     async def close(self) -> None:
         """Nothing is held."""
 
@@ -106,6 +122,12 @@ class EchoEngine:
                 f"The prompt has {total} tokens; the echo engine takes {self._context_tokens}."
             )
         return total
+
+
+def _vector(text: str) -> list[float]:
+    digest = hashlib.shake_128(text.encode("utf-8", "surrogatepass")).digest(2 * DIMENSIONS)
+    halves = zip(digest[::2], digest[1::2], strict=True)
+    return unit([(256 * high + low) / 65535 - 0.5 for high, low in halves])
 
 
 def _last_user_text(request: Request) -> str:

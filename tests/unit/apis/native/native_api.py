@@ -80,6 +80,7 @@ class Api:
             router=self.router,
             state=self.state,
             inference=None,
+            embedding=None,
             clock=clock,
             ids=Ids(clock),
             log=Log("test", level=Level.ERROR),
