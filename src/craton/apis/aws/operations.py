@@ -70,8 +70,14 @@ BUILT = frozenset(
     {
         ("bedrock-runtime", "Converse"),
         ("bedrock-runtime", "ConverseStream"),
+        ("bedrock-runtime", "InvokeModel"),
+        ("bedrock-runtime", "InvokeModelWithResponseStream"),
+        ("bedrock-runtime", "CountTokens"),
         ("bedrock", "ListFoundationModels"),
         ("bedrock", "GetFoundationModel"),
+        ("bedrock", "GetFoundationModelAvailability"),
+        ("bedrock", "ListInferenceProfiles"),
+        ("bedrock", "GetInferenceProfile"),
         ("sts", "GetCallerIdentity"),
     }
 )

@@ -1,13 +1,17 @@
-"""ListFoundationModels and GetFoundationModel: the catalogue as Bedrock tells it."""
+"""The catalogue as Bedrock tells it: which models there are, and who may use them."""
 
 from typing import Any
 
+from craton.access.policy import authorize
+from craton.access.records import Principal
+from craton.kernel.errors import AccessDenied
 from craton.models.card import Modality, ModelCard, ModelState
 from craton.models.router import Router
 
 Document = dict[str, Any]
 
 ON_DEMAND = "ON_DEMAND"
+INVOKE = "bedrock:InvokeModel"
 
 
 def list_foundation_models(router: Router, region: str, params: Document) -> Document:
@@ -19,6 +23,23 @@ def list_foundation_models(router: Router, region: str, params: Document) -> Doc
 def get_foundation_model(router: Router, region: str, params: Document) -> Document:
     """One model, by its id, an alias, or its ARN."""
     return {"modelDetails": summary(router.card(params["modelIdentifier"]), region)}
+
+
+def get_availability(router: Router, principal: Principal, params: Document) -> Document:
+    """Whether the caller may use a model. What stands in the catalogue needs no agreement."""
+    card = router.card(params["modelId"])
+    try:
+        authorize(principal, INVOKE)
+        authorization = "AUTHORIZED"
+    except AccessDenied:
+        authorization = "NOT_AUTHORIZED"
+    return {
+        "modelId": card.id,
+        "agreementAvailability": {"status": "AVAILABLE"},
+        "authorizationStatus": authorization,
+        "entitlementAvailability": "AVAILABLE",
+        "regionAvailability": "AVAILABLE",
+    }
 
 
 def summary(card: ModelCard, region: str) -> Document:
