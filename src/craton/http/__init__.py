@@ -1,7 +1,7 @@
-"""HTTP/1.1 on asyncio: the data plane's server, and a pooled client for engines elsewhere.
+"""HTTP on asyncio: the data plane's server (HTTP/1.1 and HTTP/2), and a pooled HTTP/1.1 client.
 
-The server hands whole requests to one `Handler` and gives it an `HttpResponder`; what runs over the
-socket underneath is a protocol class, so another HTTP version can drive the same handler.
+The server hands whole requests to one `Handler` and gives it an `HttpResponder`; which version of
+HTTP runs over the socket underneath no handler knows.
 """
 
 from craton.http.client import HttpClient, HttpResponse, Target

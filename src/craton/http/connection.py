@@ -1,5 +1,7 @@
 """One HTTP/1.x connection of the server: reads requests in turn, runs the handler, writes answers.
 
+Every accepted socket begins here; one that turns out to speak HTTP/2 is handed on.
+
 When the client ends its sending side (FIN) it is taken for gone, although HTTP/1.1 would let it
 wait for the answer: nginx, uvicorn and Go's server do the same, every SDK closes both ways at
 once, and a model's answer to somebody who has left costs chip time until it ends.
@@ -10,51 +12,25 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from enum import StrEnum
-from typing import Protocol, cast
+from typing import cast
 
-from craton.http.counters import ServerCounters
-from craton.http.limits import Code, ServerLimits
-from craton.http.message import Handler, HttpRequest, OnInternalError, Refuse
+from craton.http.http2_connection import Http2Connection
+from craton.http.limits import Code
+from craton.http.lingering import end_our_side
+from craton.http.message import HttpRequest
 from craton.http.request_reader import Received, Refusal, RequestReader, Stage
 from craton.http.responder import Http1Responder
-from craton.kernel.clock import Clock
+from craton.http.server_state import Phase, ServerState
 from craton.kernel.errors import BadRequest, CratonError, Unavailable
 
 PARSE_BYTES_MAX = 16 * 1024
 """The parser can't be stopped between two requests of one piece, so pieces are kept small: a
 connection can have at most about 900 tiny requests parsed ahead."""
 
+_HTTP2_METHOD = b"PRI"
+"""How HTTP/2's preface begins; it was chosen to be no method of HTTP/1.1."""
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class ServerState(Protocol):
-    """What connections share."""
-
-    limits: ServerLimits
-    counters: ServerCounters
-    clock: Clock
-    handler: Handler
-    refuse: Refuse
-    on_internal_error: OnInternalError
-    connections: "set[Http1Connection]"
-    tasks: set[asyncio.Task[None]]
-    is_closing: bool
-    standing_headers: bytes
-
-    def note_closed(self) -> None:
-        """A connection takes no more requests."""
-        ...
-
-
-class Phase(StrEnum):
-    """What a connection is doing."""
-
-    OPEN = "open"
-    LINGERING = "lingering"
-    """Our last answer is given; what still comes is thrown away, so that closing doesn't reset the
-    connection before the client has read that answer."""
-    CLOSED = "closed"
 
 
 # In Python 3.11 looking a member up costs as much as making a small object.
@@ -69,6 +45,8 @@ class Http1Connection(asyncio.Protocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._reader: RequestReader | None = None
+        self._opening: bytes | None = b""
+        """What came until it is known which HTTP version this is; None once it is."""
         self._phase = _OPEN
         self.is_gone = False
         """Whether no answer can reach the client any more: the phase isn't OPEN."""
@@ -129,6 +107,9 @@ class Http1Connection(asyncio.Protocol):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # A client whose machine died mid-answer sends nothing: only the kernel's probes tell.
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        secured = transport.get_extra_info("ssl_object")
+        if secured is not None and secured.selected_alpn_protocol() == "h2":
+            self._become_http2(b"")
 
     def data_received(self, data: bytes) -> None:
         """Asyncio: bytes came."""
@@ -139,8 +120,10 @@ class Http1Connection(asyncio.Protocol):
                 self._abort()
         elif self._responder is not None:
             self._keep_ahead(data)
-        else:
+        elif self._opening is None:
             self._parse(data)
+        else:
+            self._recognize(self._opening + data)
 
     def eof_received(self) -> bool:
         """Asyncio: the client sends no more. False has asyncio close our side as well."""
@@ -164,6 +147,34 @@ class Http1Connection(asyncio.Protocol):
         self._writable.set()
 
     # Reading.
+
+    def _recognize(self, opening: bytes) -> None:
+        """Take a connection's first bytes for HTTP/2 or for HTTP/1.x: three are enough."""
+        if opening[:3] == _HTTP2_METHOD:
+            self._become_http2(opening)
+        elif _HTTP2_METHOD.startswith(opening):
+            self._opening = opening
+            self._stage = Stage.HEAD  # so that the rest of it must come in time
+        else:
+            self._opening = None
+            self._stage = _IDLE
+            self._parse(opening)
+
+    def _become_http2(self, opening: bytes) -> None:
+        """Give the socket to the other protocol; this object is done."""
+        transport, reader, server = self._transport, self._reader, self._server
+        assert transport is not None
+        assert reader is not None
+        other = Http2Connection(server, self._loop)
+        server.connections.discard(self)
+        server.connections.add(other)
+        self._transport = None
+        transport.set_protocol(other)
+        other.begin(transport, peer=reader.peer, refuse_all=reader.refuse_all)
+        reader.close()
+        if opening:
+            server.counters.bytes_received -= len(opening)  # it counts them, too
+            other.data_received(opening)
 
     def _parse(self, data: bytes) -> None:
         reader = self._reader
@@ -372,10 +383,7 @@ class Http1Connection(asyncio.Protocol):
         if self._is_reading_paused:
             self._is_reading_paused = False
             transport.resume_reading()
-        if transport.can_write_eof():
-            transport.write_eof()
-        else:  # TLS has no half-close in asyncio
-            transport.close()
+        end_our_side(transport)
 
     def _leave(self, *, is_by_client: bool = False) -> None:
         """Nothing more can reach the client; whoever works for it is told."""

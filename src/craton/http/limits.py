@@ -51,6 +51,16 @@ class ServerLimits(msgspec.Struct, frozen=True):
     linger_timeout_s: float = 5
     """How long a refused client may still send, so that it gets to read the refusal."""
     linger_bytes_max: int = 4 * MIB
+    streams_max: int = 100
+    """Requests at a time over one HTTP/2 connection; more are refused, to be sent again. One whose
+    client has left counts until its handler ends."""
+    stream_window_bytes: int = MIB
+    """How far ahead an HTTP/2 client may send: over a network with 20 ms, 50 MB a second."""
+    control_frames_max: int = 1000
+    """What an HTTP/2 client may send that carries no request forward (PING, SETTINGS, PRIORITY,
+    empty frames; a reset counts for ten) beyond what our answers give it reason to."""
+    control_frames_rate_max: int = 50
+    """How many more of these it may send each second."""
     sweep_interval_s: float = 1
     """How often timeouts are looked at, and so how exact they are."""
 

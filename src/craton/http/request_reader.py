@@ -75,11 +75,11 @@ class RequestReader:
         "_limits",
         "_pairs",
         "_parser",
-        "_peer",
         "_target",
         "_unfinished_bytes",
         "awaits_continue",
         "body_bytes",
+        "peer",
         "received",
         "refuse_all",
         "stage",
@@ -89,7 +89,7 @@ class RequestReader:
         self._limits = limits
         self._body_bytes_max = limits.body_bytes_max
         self._counters = counters
-        self._peer = peer
+        self.peer = peer
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._is_ended = False
         self._is_http_10 = False
@@ -174,7 +174,7 @@ class RequestReader:
         raw_path, _, raw_query = self._target.partition(b"?")
         headers = Headers(self._pairs)
         name = METHODS.get(method) or method.decode("latin-1")
-        head = HttpRequest(name, raw_path, raw_query, headers, b"", self._peer)
+        head = HttpRequest(name, raw_path, raw_query, headers, b"", self.peer)
         self._head = head
         self._is_http_10 = version == "1.0"
         self.stage = _BODY
@@ -351,7 +351,7 @@ class RequestReader:
         assert self._parser is not None
         method = self._parser.get_method().decode("latin-1")
         raw_path, _, raw_query = self._target.partition(b"?")
-        return HttpRequest(method, raw_path, raw_query, Headers(self._pairs), b"", self._peer)
+        return HttpRequest(method, raw_path, raw_query, Headers(self._pairs), b"", self.peer)
 
     def _refuse(self, error: CratonError) -> NoReturn:
         self._add_refusal(self._head_so_far(), error)

@@ -8,8 +8,9 @@ from email.utils import formatdate
 from craton.http.connection import Http1Connection
 from craton.http.counters import ServerCounters
 from craton.http.limits import ServerLimits
-from craton.http.message import Handler, OnInternalError, Refuse
+from craton.http.message import Handler, HeaderPairs, OnInternalError, Refuse
 from craton.http.refusal import plain_internal_error, plain_refusal
+from craton.http.server_state import ServerConnection
 from craton.kernel.clock import Clock, SystemClock
 
 BACKLOG = 2048
@@ -18,7 +19,9 @@ ABORT_WAIT_S = 1.0
 
 
 class HttpServer:
-    """Serves HTTP/1.1 until `close`. One for each process; workers share the socket.
+    """Serves HTTP/1.1 and HTTP/2 until `close`. One for each process; workers share the socket.
+
+    A connection's first bytes decide its version (or ALPN, with TLS).
 
     Timeouts are found by one periodic `sweep`, not by a timer a request, so they are exact to
     `limits.sweep_interval_s`. A test moves the clock and calls `sweep` itself.
@@ -40,10 +43,11 @@ class HttpServer:
         self.refuse = refuse
         self.on_internal_error = on_internal_error
         self.counters = counters or ServerCounters()
-        self.connections: set[Http1Connection] = set()
+        self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.is_closing = False
         self.standing_headers = b""
+        self.standing_pairs: HeaderPairs = ()
         self._listener: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._date_s: int = 0
@@ -67,6 +71,7 @@ class HttpServer:
             self._date_s = now_s
             date = formatdate(now_s, usegmt=True)
             self.standing_headers = f"server: craton\r\ndate: {date}\r\n".encode()
+            self.standing_pairs = ((b"server", b"craton"), (b"date", date.encode()))
         now_ns = self.clock.monotonic_ns()
         for connection in list(self.connections):
             connection.sweep(now_ns)
