@@ -76,6 +76,12 @@ class Exchange(msgspec.Struct):
     keep: Callable[[UsageRecord], tuple[str, bytes]] | None = None
     """The command that posts the record of a whole answer, where that is more than `post`."""
 
+    @property
+    def allowed(self) -> Permit:
+        """The permit of a request that was admitted."""
+        assert self.permit is not None, "asked before its caller was admitted"
+        return self.permit
+
     def respond(self, reply: Reply) -> None:
         """Give a whole answer."""
         status, headers, body = reply

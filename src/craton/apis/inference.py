@@ -84,8 +84,7 @@ class Inference:
         exchange.model = route.card.id
         principal = exchange.principal
         assert principal is not None, "a turn began before its caller was known"
-        assert exchange.permit is not None, "a turn began before its caller was admitted"
-        exchange.permit.use_model(route.card.id, request)
+        exchange.allowed.use_model(route.card.id, request)
         now_ms = self._clock.now_ns() // 1_000_000
         stamp = Stamp(exchange.request_id, request.model, now_ms // 1000)
         task = asyncio.current_task(self._loop or self._find_loop())

@@ -12,6 +12,7 @@ from craton.apis.dialect_wire import (
     refuse_unknown,
 )
 from craton.apis.exchange import Exchange
+from craton.apis.permit import COUNT_TOKENS, GET_MODEL, INVOKE, LIST_MODELS
 from craton.apis.services import Services
 from craton.dialects.anthropic_messages import SERVER
 from craton.http import HttpRequest
@@ -19,8 +20,6 @@ from craton.kernel.errors import Unsupported
 from craton.models.card import Alias, ModelCard
 from craton.models.engine import Counts
 
-INVOKE = "bedrock:InvokeModel"
-LIST = "bedrock:ListFoundationModels"
 MODELS = b"/v1/models"
 MESSAGES = b"/v1/messages"
 _JSON = (b"content-type", b"application/json")
@@ -58,6 +57,7 @@ def anthropic_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]
         request = SERVER.read_count_request(exchange.request.body)
         route = services.router.route(request.model)
         exchange.model = route.card.id
+        exchange.allowed.about_model(COUNT_TOKENS, route.card.id, request.model)
         if not isinstance(route.engine, Counts):
             raise Unsupported(f"The model {route.card.id} can't count tokens before it answers.")
         count = await route.engine.count(request)
@@ -65,8 +65,10 @@ def anthropic_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]
         exchange.respond((200, (_JSON, (b"request-id", exchange.request_id.encode())), body))
 
     return {
-        ("POST", MESSAGES): Endpoint(WIRE, messages, INVOKE),
-        ("POST", MESSAGES + b"/count_tokens"): Endpoint(WIRE, count_tokens, INVOKE),
+        ("POST", MESSAGES): Endpoint(WIRE, messages, INVOKE, resource=None),
+        ("POST", MESSAGES + b"/count_tokens"): Endpoint(
+            WIRE, count_tokens, COUNT_TOKENS, resource=None
+        ),
     }
 
 
@@ -75,8 +77,8 @@ class AnthropicFinder:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._list = Endpoint(WIRE, self._list_models, LIST)
-        self._get = Endpoint(WIRE, self._get_model, LIST)
+        self._list = Endpoint(WIRE, self._list_models, LIST_MODELS)
+        self._get = Endpoint(WIRE, self._get_model, GET_MODEL, resource=None)
         self._not_built = Endpoint(WIRE, refuse_not_built, INVOKE)
         self._unknown = Endpoint(WIRE, refuse_unknown(SERVED), None)
 
@@ -106,7 +108,9 @@ class AnthropicFinder:
         exchange.respond((200, headers, msgspec.json.encode(page)))
 
     async def _get_model(self, exchange: Exchange) -> None:
-        card = self._services.router.card(name_in_path(exchange.request.raw_path, MODELS))
+        name = name_in_path(exchange.request.raw_path, MODELS)
+        card = self._services.router.card(name)
+        exchange.allowed.about_model(GET_MODEL, card.id, name)
         headers = (_JSON, (b"request-id", exchange.request_id.encode()))
         exchange.respond((200, headers, msgspec.json.encode(_of_card(card))))
 
