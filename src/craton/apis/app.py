@@ -20,8 +20,9 @@ from craton.apis.permit import Permits, Place
 from craton.apis.services import Services
 from craton.http import Headers, HttpRequest, HttpResponder, Reply
 from craton.http.limits import Code
+from craton.http.message import HeaderPairs
 from craton.http.refusal import refusal_status
-from craton.kernel.errors import CratonError, Internal
+from craton.kernel.errors import CratonError, Fault, Internal
 from craton.kernel.metrics import Distribution, Metrics, Series
 
 LEASE_WAIT_S = 5
@@ -134,7 +135,8 @@ class App:
         elif exchange.responder.is_started:
             exchange.responder.abort()
         else:
-            exchange.respond(exchange.wire.error(error, exchange.request_id))
+            status, headers, body = exchange.wire.error(error, exchange.request_id)
+            exchange.respond((status, (*headers, *_when_to_retry(error)), body))
 
     def _fail(self, exchange: Exchange, error: Exception) -> None:
         exchange.fault = Internal.fault
@@ -199,6 +201,15 @@ class App:
                 seconds * 1000,
             )
         )
+
+
+def _when_to_retry(error: CratonError) -> HeaderPairs:
+    """What tells a client when trying again can help; SDKs wait so long, or raise at once."""
+    if error.retry_after_s is not None:
+        return ((b"retry-after", b"%d" % error.retry_after_s),)
+    if error.fault is Fault.BUDGET_EXCEEDED:
+        return ((b"x-should-retry", b"false"),)
+    return ()
 
 
 def _failing(error: Exception) -> Endpoint:

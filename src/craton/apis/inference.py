@@ -15,19 +15,23 @@ import msgspec
 from craton.access.records import Principal
 from craton.apis.exchange import Exchange, InferenceWire, Told
 from craton.dialects.dialect import Stamp, StreamWriter
-from craton.economics.contract import Hold, Posted, Void
-from craton.economics.meters import Meter, Outcome, UsageRecord
+from craton.economics.bounds import Bounded
+from craton.economics.contract import Held, Hold, Posted, Void
+from craton.economics.meters import PROMPT_TOKENS, Meter, Outcome, UsageRecord
 from craton.kernel.clock import Clock
 from craton.kernel.errors import CratonError, EngineFailed, EngineTimeout
 from craton.kernel.log import Log
 from craton.messages import Fold, MessageStart, Metadata, Request
-from craton.models.engine import Stop
+from craton.models.card import EchoSource, EmbeddedSource, ModelCard
+from craton.models.engine import Counts, Stop
 from craton.models.router import Route, Router
 from craton.store.client import StateClient
+from craton.store.contract import UNANSWERED
 
 GENERATION_TIMEOUT_S = 600
 SWEEP_S = 1
 POST_TIMEOUT_S = 30
+ADMIT_TIMEOUT_S = 10
 
 # As plain strings, once: Python 3.11 looks members of an enumeration up and hashes them slowly.
 _INPUT_TOKENS, _OUTPUT_TOKENS = Meter.INPUT_TOKENS.value, Meter.OUTPUT_TOKENS.value
@@ -38,13 +42,16 @@ class _Turn(msgspec.Struct):
     exchange: Exchange
     wire: InferenceWire
     request: Request
+    """As the caller wrote it."""
+    asked: Request
+    """As the engine gets it: it always says how many tokens may be generated at most."""
     route: Route
     stamp: Stamp
     stop: Stop
     task: asyncio.Task[Any]
     deadline_ns: int
     hold: bytes = b""
-    """The hold as it was said, to be said again to a new state process."""
+    """The hold once it is taken, to be said again to a new state process."""
     writer: StreamWriter | None = None
     is_overdue: bool = False
     is_posting: bool = False
@@ -54,13 +61,23 @@ class _Turn(msgspec.Struct):
 class Inference:
     """Runs turns; the state process, the router and the clock come in as arguments."""
 
-    def __init__(self, *, router: Router, state: StateClient, clock: Clock, log: Log) -> None:
+    def __init__(
+        self,
+        *,
+        router: Router,
+        state: StateClient,
+        clock: Clock,
+        log: Log,
+        bounded: Bounded | None = None,
+    ) -> None:
+        self._bounded = bounded or Bounded()
         self._router = router
         self._state = state
         self._clock = clock
         self._log = log
         self._encode = msgspec.msgpack.Encoder().encode
         self._posted = msgspec.msgpack.Decoder(Posted).decode
+        self._held = msgspec.msgpack.Decoder(Held).decode
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: dict[str, _Turn] = {}
         self._is_sweeping = False
@@ -68,7 +85,7 @@ class Inference:
 
     def _reassert(self) -> list[tuple[str, bytes]]:
         """Open holds, to be taken again from a state process that knows nothing of them."""
-        return [("hold", turn.hold) for turn in self._turns.values()]
+        return [("hold", turn.hold) for turn in self._turns.values() if turn.hold]
 
     async def run(
         self,
@@ -90,10 +107,14 @@ class Inference:
         task = asyncio.current_task(self._loop or self._find_loop())
         assert task is not None, "a turn runs in a task, so that it can be ended"
         deadline_ns = exchange.started_ns + GENERATION_TIMEOUT_S * 1_000_000_000
-        turn = _Turn(exchange, wire, request, route, stamp, Stop(), task, deadline_ns)
+        asked = _limited(request, route.card)
+        turn = _Turn(exchange, wire, request, asked, route, stamp, Stop(), task, deadline_ns)
         exchange.responder.on_gone(turn.stop.request)
         try:
-            self._hold(turn, principal, now_ms)
+            if self._bounded.is_empty or not self._is_bounded(principal, route.card.id):
+                self._hold(turn, principal, now_ms)
+            else:
+                await self._admit(turn, principal)
             if request.stream:
                 metadata, last = await self._stream(turn)
             else:
@@ -138,19 +159,59 @@ class Inference:
     def _hold(self, turn: _Turn, principal: Principal, now_ms: int) -> None:
         """Reserve the most the turn can cost, and note that it runs.
 
-        No account has a limit yet that could refuse it, so there is no answer to wait for.
+        No budget or limit could refuse it, so there is no answer to wait for.
         """
         card, request_id = turn.route.card, turn.exchange.request_id
         output_tokens = turn.request.max_tokens or card.output_tokens_default
         most: dict[str, int] = {
             # A token is at least a byte of text, so the body's length bounds the prompt's tokens.
-            _INPUT_TOKENS: len(turn.exchange.request.body) + turn.exchange.recalled_bytes,
+            _INPUT_TOKENS: _bytes(turn),
             _OUTPUT_TOKENS: min(output_tokens, card.context_tokens),
         }
-        hold = self._encode(Hold(request_id, principal.account, card.id, now_ms, most))
+        account, project, key = principal.account, principal.project, principal.key
+        hold = self._encode(Hold(request_id, account, card.id, now_ms, most, project, key))
         turn.hold = hold
-        self._turns[request_id] = turn
+        self._watch(turn)
         self._state.tell("hold", hold)
+
+    def _is_bounded(self, principal: Principal, model: str) -> bool:
+        return self._bounded.has(principal.account, principal.project, principal.key, model)
+
+    async def _admit(self, turn: _Turn, principal: Principal) -> None:
+        """Reserve the most the turn can cost, if that fits every budget and limit.
+
+        The engine may start only when the state process has said so: until then nothing is spent.
+        """
+        self._watch(turn)
+        card, asked = turn.route.card, turn.asked
+        # What is held is also what the engine is told, whatever else it would take.
+        output_tokens = max(1, min(asked.max_tokens or 1, card.context_tokens))
+        if output_tokens != asked.max_tokens:
+            turn.asked = msgspec.structs.replace(asked, max_tokens=output_tokens)
+        is_ours = isinstance(card.source, EchoSource | EmbeddedSource)
+        most = {
+            # Only our own engines are known to cache nothing, which may be priced otherwise.
+            _INPUT_TOKENS if is_ours else PROMPT_TOKENS: await _prompt_tokens(turn),
+            _OUTPUT_TOKENS: output_tokens * max(1, asked.choices or 1),
+        }
+        hold = Hold(
+            turn.exchange.request_id,
+            principal.account,
+            card.id,
+            self._clock.now_ns() // 1_000_000,
+            most,
+            principal.project,
+            principal.key,
+        )
+        reply = await self._state.submit(
+            "admit", self._encode(hold), timeout_s=ADMIT_TIMEOUT_S, resend=True
+        )
+        taken = msgspec.structs.replace(hold, at_ms=self._held(reply).at_ms)
+        turn.hold = self._encode(taken)
+
+    def _watch(self, turn: _Turn) -> None:
+        """Note that a turn runs, and see to it that it ends."""
+        self._turns[turn.exchange.request_id] = turn
         if not self._is_sweeping:
             self._is_sweeping = True
             self._find_loop().call_later(SWEEP_S, self._sweep)
@@ -158,11 +219,11 @@ class Inference:
     async def _whole(self, turn: _Turn) -> tuple[Metadata, bytes]:
         route, request_id = turn.route, turn.exchange.request_id
         if route.answers is not None:
-            answer = await route.answers.answer(turn.request, request_id=request_id, stop=turn.stop)
+            answer = await route.answers.answer(turn.asked, request_id=request_id, stop=turn.stop)
         else:
             folding = Fold()
             async for event in route.engine.generate(
-                turn.request, request_id=request_id, stop=turn.stop
+                turn.asked, request_id=request_id, stop=turn.stop
             ):
                 folding.add(event)
             if not folding.is_whole:
@@ -179,7 +240,7 @@ class Inference:
         last = b""
         try:
             async for event in turn.route.engine.generate(
-                turn.request, request_id=exchange.request_id, stop=turn.stop
+                turn.asked, request_id=exchange.request_id, stop=turn.stop
             ):
                 if type(event) is Metadata:
                     metadata, last = event, writer.write(event)
@@ -223,6 +284,7 @@ class Inference:
         try:
             reply = await self._state.submit(name, body, timeout_s=POST_TIMEOUT_S, resend=True)
         except CratonError as error:
+            turn.is_posting = error.code == UNANSWERED  # it may yet be posted, and keeps its hold
             _fail(turn, error)
         if turn.request.stream:
             if not responder.is_started:
@@ -240,6 +302,26 @@ class Inference:
     def _void(self, request_id: str) -> None:
         """Release the hold of a turn that used nothing. If the state process is gone, so is it."""
         self._state.tell("void", self._encode(Void(request_id)))
+
+
+def _limited(request: Request, card: ModelCard) -> Request:
+    """The request, with the card's default where its caller set no limit to the answer."""
+    if request.max_tokens is not None:
+        return request
+    return msgspec.structs.replace(request, max_tokens=card.output_tokens_default)
+
+
+def _bytes(turn: _Turn) -> int:
+    """Of what the prompt is made."""
+    return len(turn.exchange.request.body) + turn.exchange.recalled_bytes
+
+
+async def _prompt_tokens(turn: _Turn) -> int:
+    """Tokens of the prompt where the engine can count them, else as many as it has bytes."""
+    engine, asked = turn.route.engine, turn.asked
+    if asked.messages and isinstance(engine, Counts):
+        return await engine.count(asked)
+    return _bytes(turn)
 
 
 def _stream_headers(turn: _Turn) -> list[tuple[bytes, bytes]]:

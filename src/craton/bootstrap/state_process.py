@@ -6,6 +6,8 @@ python -m craton.bootstrap.state_process SETTINGS
 import asyncio
 import os
 import sys
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from craton.access import contract as access
@@ -17,7 +19,12 @@ from craton.bootstrap.migrate import migrate
 from craton.bootstrap.settings import Settings, from_argument
 from craton.economics import contract as economics
 from craton.economics import statements
-from craton.economics.ledger import Holds, Ledger
+from craton.economics.admission import Admission
+from craton.economics.bounds import BUDGETS, LIMITS
+from craton.economics.budgets import Budgets
+from craton.economics.holds import Holds
+from craton.economics.ledger import Ledger
+from craton.economics.limits import Limits
 from craton.economics.meters import UsageRecord
 from craton.economics.prices import PriceBook, load_prices
 from craton.kernel.clock import Clock, SystemClock
@@ -30,7 +37,7 @@ from craton.models.card import ALIASES, MODELS
 from craton.models.contract import AddModel, RemoveAlias, RemoveModel, SetAlias
 from craton.models.responses import DeleteResponse, KeepResponse, ReadChain, ReadResponses
 from craton.models.responses_kept import Responses, read_chain, read_responses
-from craton.store.database import open_sqlite
+from craton.store.database import Connection, open_sqlite
 from craton.store.documents import page
 from craton.store.kind import Change
 from craton.store.pipeline import Commands, Pipeline
@@ -46,15 +53,47 @@ def _as_stored(change: Change) -> Change:
     return change
 
 
-def commands(*, access_commands: Access, prices: PriceBook) -> Commands:
-    """Every command of the state process: the one list of what can be asked of it."""
+@dataclass(frozen=True, slots=True)
+class Economy:
+    """What rates, holds and posts, put together over what is posted already."""
+
+    holds: Holds
+    budgets: Budgets
+    limits: Limits
+    admission: Admission
+    ledger: Ledger
+
+
+def economy(
+    connection: Connection,
+    prices: PriceBook,
+    *,
+    awaited: Collection[str],
+    clock: Clock,
+    metrics: Metrics,
+) -> Economy:
+    """Put it together; `awaited` are the processes that may still hold what isn't known here."""
     holds = Holds(prices)
-    ledger = Ledger(prices, holds)
+    budgets = Budgets(holds, clock, Ids(clock))
+    limits = Limits(holds, clock, Ids(clock))
+    budgets.load(connection)
+    limits.load(connection)
+    admission = Admission(holds, budgets, limits, clock=clock, metrics=metrics, awaited=awaited)
+    return Economy(holds, budgets, limits, admission, Ledger(prices, holds, budgets, metrics))
+
+
+def commands(*, access_commands: Access, economy: Economy) -> Commands:
+    """Every command of the state process: the one list of what can be asked of it."""
+    admission, budgets, limits = economy.admission, economy.budgets, economy.limits
+    ledger = economy.ledger
     responses = Responses(ledger.post)
     return Commands(
         memory={
-            "hold": (economics.Hold, holds.take),
-            "void": (economics.Void, lambda _, void: holds.void(void)),
+            "hold": (economics.Hold, economy.holds.take),
+            "admit": (economics.Hold, admission.admit),
+            "void": (economics.Void, lambda _, void: admission.void(void)),
+            "budgets": (economics.BoundsQuery, lambda _, query: budgets.read(query)),
+            "limits": (economics.BoundsQuery, lambda _, query: limits.read(query)),
         },
         batched={
             "post": (UsageRecord, ledger.post),
@@ -69,17 +108,27 @@ def commands(*, access_commands: Access, prices: PriceBook) -> Commands:
             "remove_model": (RemoveModel, models.remove_model),
             "set_alias": (SetAlias, models.set_alias),
             "remove_alias": (RemoveAlias, models.remove_alias),
+            "create_budget": (economics.CreateBudget, budgets.create),
+            "update_budget": (economics.UpdateBudget, budgets.update),
+            "delete_budget": (economics.DeleteBudget, budgets.delete),
+            "create_limit": (economics.CreateLimit, limits.create),
+            "update_limit": (economics.UpdateLimit, limits.update),
+            "delete_limit": (economics.DeleteLimit, limits.delete),
             "delete_response": (DeleteResponse, responses.delete),
         },
         queries={
             "usage": (economics.UsageQuery, statements.usage),
             "summary": (economics.SummaryQuery, statements.summary),
             "balances": (economics.BalancesQuery, statements.balances),
-            "verify": (economics.VerifyQuery, statements.verify),
+            "verify": (
+                economics.VerifyQuery,
+                lambda reader, query: budgets.verified(reader, statements.verify(reader, query)),
+            ),
             "responses": (ReadResponses, read_responses),
             "response_chain": (ReadChain, read_chain),
         },
-        on_closed=holds.release_owner,
+        on_closed=admission.closed,
+        on_greeted=lambda session: admission.greeted(session.process),
         published={
             ACCOUNTS.name: _as_stored,
             PROJECTS.name: _as_stored,
@@ -87,6 +136,8 @@ def commands(*, access_commands: Access, prices: PriceBook) -> Commands:
             API_KEYS.name: _as_stored,
             MODELS.name: _as_stored,
             ALIASES.name: _as_stored,
+            BUDGETS.name: _as_stored,
+            LIMITS.name: _as_stored,
         },
     )
 
@@ -102,15 +153,22 @@ async def serve(settings: Settings, stop: asyncio.Event, *, clock: Clock, log: L
             "be read without it. Put it back from a backup."
         )
     access_commands = Access(Ids(clock), open_vault(settings.vault_key), os.urandom)
-    prices = load_prices(price_folders(settings.data))
+    metrics = Metrics()
     seed.seed(connection, access_commands, settings, clock)
+    rated = economy(
+        connection,
+        load_prices(price_folders(settings.data)),
+        awaited=[f"gateway-{number}" for number in range(settings.workers)],
+        clock=clock,
+        metrics=metrics,
+    )
     pipeline = Pipeline(
         connection,
         reader,
-        commands(access_commands=access_commands, prices=prices),
+        commands(access_commands=access_commands, economy=rated),
         clock=clock,
         log=log,
-        metrics=Metrics(),
+        metrics=metrics,
     )
     server = await asyncio.get_running_loop().create_unix_server(
         pipeline.channel, settings.state_socket

@@ -20,6 +20,7 @@ from craton.apis.services import Services
 from craton.bootstrap import child, endpoints
 from craton.bootstrap.engines import EngineMaker
 from craton.bootstrap.settings import Settings, from_argument
+from craton.economics.bounds import Bounded
 from craton.http import HttpServer, ServerCounters
 from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.ids import Ids
@@ -62,11 +63,13 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
         task.add_done_callback(closing.discard)
 
     directory = Directory()
+    bounded = Bounded()
     router = Router(EngineMaker(settings, clock), close_engine)
 
     def apply(changes: Sequence[Change]) -> None:
         for change in changes:
             directory.apply(change)
+            bounded.apply(change)
             router.apply(change)
 
     state = StateClient(
@@ -78,7 +81,7 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
         on_change=apply,
         metrics=metrics.snapshot,
     )
-    inference = Inference(router=router, state=state, clock=clock, log=log)
+    inference = Inference(router=router, state=state, clock=clock, log=log, bounded=bounded)
     services = Services(
         process=process,
         directory=directory,
