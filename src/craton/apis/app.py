@@ -91,6 +91,7 @@ class App:
         self._ids = services.ids
         self._log = services.log
         self._meters = _Meters(services.metrics)
+        self._tracing = services.tracing
 
     async def handle(self, request: HttpRequest, responder: HttpResponder) -> None:
         """Answer one request; never raises but for cancellation."""
@@ -178,9 +179,12 @@ class App:
         self._fail(exchange, error)
 
     def _account(self, exchange: Exchange) -> None:
-        seconds = (self._clock.monotonic_ns() - exchange.started_ns) / 1e9
+        ended_ns = self._clock.monotonic_ns()
+        seconds = (ended_ns - exchange.started_ns) / 1e9
         status = exchange.status or 499  # nginx's number for a client that left
         self._meters.observe(exchange, status, seconds)
+        if self._tracing is not None:
+            self._tracing.finished(exchange, status, ended_ns)
         principal, request = exchange.principal, exchange.request
         self._log.write(
             RequestLine(

@@ -66,6 +66,11 @@ class Exchange(msgspec.Struct):
     permit: Permit | None = None
     """What the principal may do; there as soon as the principal is."""
     model: str = ""
+    asked: Request | None = None
+    """What a model was asked, where this is a turn of one."""
+    operation: str = "chat"
+    """What a model was asked for: `chat` or `embeddings`, as OpenTelemetry names them."""
+    stop_reason: str = ""
     status: int = 0
     fault: str = ""
     input_tokens: int = 0

@@ -21,7 +21,7 @@ from craton.economics.meters import PROMPT_TOKENS, Meter, Outcome, UsageRecord
 from craton.kernel.clock import Clock
 from craton.kernel.errors import CratonError, EngineFailed, EngineTimeout
 from craton.kernel.log import Log
-from craton.messages import Fold, MessageStart, Metadata, Request
+from craton.messages import Fold, MessageStart, MessageStop, Metadata, Request
 from craton.models.card import EchoSource, EmbeddedSource, ModelCard
 from craton.models.engine import Counts, Stop
 from craton.models.router import Route, Router
@@ -98,7 +98,7 @@ class Inference:
         """Answer one request to a model; `route` is where it goes, if the caller has found out."""
         if route is None:
             route = self._router.route(request.model)
-        exchange.model = route.card.id
+        exchange.model, exchange.asked = route.card.id, request
         principal = exchange.principal
         assert principal is not None, "a turn began before its caller was known"
         exchange.allowed.use_model(route.card.id, request)
@@ -229,6 +229,7 @@ class Inference:
             if not folding.is_whole:
                 raise _cut_short(turn)
             answer = folding.answer()
+        turn.exchange.stop_reason = answer.stop.stop_reason
         return answer.metadata, turn.wire.answer(answer, turn.request, turn.stamp)
 
     async def _stream(self, turn: _Turn) -> tuple[Metadata, bytes]:
@@ -245,6 +246,8 @@ class Inference:
                 if type(event) is Metadata:
                     metadata, last = event, writer.write(event)
                     continue
+                if type(event) is MessageStop:
+                    exchange.stop_reason = event.stop_reason
                 frames = writer.write(event)
                 if not frames:
                     continue

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from craton.access.directory import Directory
 from craton.apis.embedding import Embedding
 from craton.apis.inference import Inference
+from craton.apis.tracing import Tracing
 from craton.kernel.clock import Clock
 from craton.kernel.ids import Ids
 from craton.kernel.log import Log
@@ -28,3 +29,4 @@ class Services:
     log: Log
     metrics: Metrics
     region: str
+    tracing: Tracing | None = None

@@ -1,11 +1,13 @@
 """Everything that can be set, read once, frozen, and handed to each process as one argument."""
 
 import hashlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from craton.http import Origin
 from craton.kernel.errors import BadRequest
 from craton.kernel.log import Level
 
@@ -30,6 +32,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What runs the default model: `embedded`, or `echo` for tests without a model."""
     region: str = "us-east-1"
     """The region that signatures and ARNs name."""
+    tls: bool = False
+    """Whether to serve over TLS, with a certificate of a local authority unless one is given."""
+    tls_certificate: Path | None = None
+    """A PEM file with the certificate to serve with, and what leads to its root."""
+    tls_key: Path | None = None
+    """A PEM file with its key."""
+    otlp_endpoint: str | None = None
+    """Where OpenTelemetry traces go, such as `http://127.0.0.1:4318`; None makes none."""
     level: Level = Level.INFO
     """The least level of log lines."""
 
@@ -52,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def endpoint(self) -> Path:
         """Where a running Craton says its address, for `craton env` and the other clients."""
         return self.data / "endpoint.json"
+
+    @property
+    def tls_folder(self) -> Path:
+        """The 0700 folder of the local certificate authority, if there is one."""
+        return self.data / "tls"
 
     @property
     def vault_key(self) -> Path:
@@ -86,6 +101,15 @@ def checked(settings: Settings) -> Settings:
         raise BadRequest(f"--workers is {settings.workers}; it must be 1 to 64.")
     if settings.engine not in ("embedded", "echo"):
         raise BadRequest(f"--engine is {settings.engine!r}; it must be 'embedded' or 'echo'.")
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise BadRequest("--tls-certificate and --tls-key need each other. Give both, or neither.")
+    if settings.otlp_endpoint is not None:
+        Origin.parse(settings.otlp_endpoint)
+        if importlib.util.find_spec("opentelemetry") is None:
+            raise BadRequest(
+                "--otlp-endpoint needs OpenTelemetry's packages, which aren't installed. Install "
+                "them with `pip install 'craton[traces]'`, or leave the option out."
+            )
     return settings
 
 

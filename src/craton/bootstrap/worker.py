@@ -17,9 +17,11 @@ from craton.apis.authenticator import Authenticator
 from craton.apis.embedding import Embedding
 from craton.apis.inference import Inference
 from craton.apis.services import Services
+from craton.apis.tracing import Tracing
 from craton.bootstrap import child, endpoints
 from craton.bootstrap.engines import EngineMaker
 from craton.bootstrap.settings import Settings, from_argument
+from craton.bootstrap.telemetry import open_tracing
 from craton.economics.bounds import Bounded
 from craton.http import HttpServer, ServerCounters
 from craton.kernel.clock import Clock, SystemClock
@@ -94,10 +96,18 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
         log=log,
         metrics=metrics,
         region=settings.region,
+        tracing=_tracing(settings, process, clock),
     )
     table = endpoints.endpoints(services, default_model=settings.default_model)
     authenticator = Authenticator(directory, clock, signing_names=table.signing_names)
     return Worker(services, App(services, table.routes, authenticator))
+
+
+def _tracing(settings: Settings, process: str, clock: Clock) -> Tracing | None:
+    if settings.otlp_endpoint is None:
+        return None
+    offset_ns = clock.now_ns() - clock.monotonic_ns()
+    return open_tracing(settings.otlp_endpoint, process=process, wall_less_monotonic_ns=offset_ns)
 
 
 async def serve(
@@ -120,6 +130,8 @@ async def serve(
     await server.close(GRACE_S)
     await worker.services.state.close()
     await worker.services.router.close()
+    if worker.services.tracing is not None:
+        await asyncio.to_thread(worker.services.tracing.close)
 
 
 def main() -> None:

@@ -16,6 +16,13 @@ def up(
         str, typer.Option(help="What runs the default model: embedded, or echo for tests.")
     ] = "embedded",
     workers: Annotated[int, typer.Option(help="Gateway worker processes.")] = 1,
+    otlp_endpoint: Annotated[
+        str | None,
+        typer.Option(
+            envvar="OTEL_EXPORTER_OTLP_ENDPOINT",
+            help="Where OpenTelemetry traces go, such as http://127.0.0.1:4318; none by default.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Ask nothing and print nothing.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Stop after the first answer.")] = False,
     as_json: AsJson = False,
@@ -25,5 +32,12 @@ def up(
     from craton.bootstrap.settings import Settings  # noqa: PLC0415
     from craton.cli.serve import serve  # noqa: PLC0415
 
-    settings = Settings(host=host, port=port, data=data, engine=engine, workers=workers)
+    settings = Settings(
+        host=host,
+        port=port,
+        data=data,
+        engine=engine,
+        workers=workers,
+        otlp_endpoint=otlp_endpoint,
+    )
     serve(settings, quiet=quiet, once=once, as_json=as_json)

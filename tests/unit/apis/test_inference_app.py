@@ -57,6 +57,7 @@ class Served:
             ids=Ids(clock),
             log=Log("gateway-0", stream=self.log, clock=clock),
             metrics=self.metrics,
+            tracing=None,
             directory=Directory(),
             region="us-east-1",
         )
@@ -199,6 +200,7 @@ async def test_a_fault_while_the_endpoint_is_looked_for_is_answered_and_counted(
         ids=Ids(ManualClock()),
         log=Log("gateway-0", stream=served.log, clock=ManualClock()),
         metrics=served.metrics,
+        tracing=None,
         directory=Directory(),
         region="us-east-1",
     )
