@@ -4,6 +4,7 @@ A block runs if `<!-- run -->` stands before its fence; its language must be one
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MARK = "<!-- run -->"
@@ -28,6 +29,18 @@ def marked_blocks(page: str) -> list[Block]:
     """Every marked block in order; BadPage for a mark without one."""
     lines = page.splitlines()
     return [_block_after(lines, number) for number, line in enumerate(lines) if line == MARK]
+
+
+def script_of(blocks: Sequence[Block], *, page: str = "README.md") -> str:
+    """One script of all blocks; each says its line in the page before it runs."""
+    parts = ["set -e"]
+    for block in blocks:
+        parts.append(f"echo '{page} line {block.line}' >&2")
+        if block.language == "python":
+            parts.append(f"python - <<'END OF BLOCK'\n{block.text}END OF BLOCK")
+        else:
+            parts.append(block.text)
+    return "\n".join(parts)
 
 
 def _block_after(lines: list[str], mark: int) -> Block:

@@ -5,30 +5,17 @@ that shell. The shell stands in a folder that looks like a checkout in which `cr
 block that starts Craton itself is not to be marked.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.docs.readme_blocks import BadPage, Block, marked_blocks
+from tests.docs.readme_blocks import BadPage, marked_blocks, script_of
 from tests.docs.shell import run
 from tests.fakes.craton import Craton
 
 ROOT = Path(__file__).parents[2]
 LIMIT_S = 100
 NOT_LINKED = {".git", "craton-data"}
-
-
-def script_of(blocks: Sequence[Block]) -> str:
-    """One script of all blocks; each says its line in the page before it runs."""
-    parts = ["set -e"]
-    for block in blocks:
-        parts.append(f"echo 'README.md line {block.line}' >&2")
-        if block.language == "python":
-            parts.append(f"python - <<'END OF BLOCK'\n{block.text}END OF BLOCK")
-        else:
-            parts.append(block.text)
-    return "\n".join(parts)
 
 
 @pytest.fixture

@@ -54,8 +54,7 @@ Price = Annotated[
     PriceKind | None,
     typer.Option(
         "--price",
-        help="Under which terms. "
-        "(default: the first known of capacity-block, on-demand, reserved, owned)",
+        help="Under which terms. (default: the first known of capacity-block, on-demand, reserved)",
     ),
 ]
 PowerLimit = Annotated[
