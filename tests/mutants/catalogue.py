@@ -152,7 +152,13 @@ MUTANTS = (
     ),
     Mutant(
         "a post doesn't release its hold",
-        (Edit(LEDGER, "            self._holds.release(record.request_id)\n", ""),),
+        (
+            Edit(
+                LEDGER,
+                "held = self._holds.release(record.request_id, tokens_of(record.quantities))",
+                "held = None",
+            ),
+        ),
         LEDGER_TEST + "test_a_post_releases_its_hold",
     ),
     Mutant(
@@ -214,8 +220,8 @@ MUTANTS = (
             ),
             Edit(
                 APP,
-                "from craton.kernel.errors import CratonError, Internal\n",
-                "from craton.kernel.errors import BadRequest, CratonError, Internal\n",
+                "from craton.kernel.errors import CratonError, Fault, Internal\n",
+                "from craton.kernel.errors import BadRequest, CratonError, Fault, Internal\n",
             ),
         ),
         TOP + "test_a_fault_of_ours_is_a_500_counted_and_logged_without_the_prompt",
