@@ -34,6 +34,12 @@ _RENDERED: dict[Fault, tuple[int, str, str | None]] = {
     Fault.INTERNAL: (500, "server_error", "internal_error"),
 }
 
+_OWN_CODES = {
+    "previous_response_not_found": "previous_response_not_found",
+    "response_not_found": None,
+}
+"""Codes of errors that are finer than their fault, as OpenAI's API has them."""
+
 _BY_CODE = {code: fault for fault, (_, _, code) in _RENDERED.items() if code is not None} | {
     "unsupported_parameter": Fault.UNSUPPORTED,
     "billing_hard_limit_reached": Fault.BUDGET_EXCEEDED,
@@ -64,6 +70,8 @@ def error_body(error: CratonError) -> dict[str, Any]:
     """The error object. `param` is the member that the message begins with, where it does."""
     _, kind, code = _RENDERED[error.fault]
     match = _PARAM.match(error.message)
+    if error.code in _OWN_CODES:
+        code = _OWN_CODES[error.code]
     return {
         "error": {
             "message": error.message,

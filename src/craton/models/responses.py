@@ -10,6 +10,7 @@ Free of any database library: this is what a gateway worker may ask of the state
 import msgspec
 
 from craton.economics.meters import UsageRecord
+from craton.kernel.errors import NotFound
 
 KEPT_DAYS = 30
 """How long OpenAI keeps a response (https://platform.openai.com/docs/guides/your-data)."""
@@ -79,3 +80,18 @@ class DeleteResponse(msgspec.Struct, frozen=True):
 
 PREVIOUS_NOT_FOUND = "previous_response_not_found"
 """The error code of a chain that can't be followed, by OpenAI's own name."""
+RESPONSE_NOT_FOUND = "response_not_found"
+
+
+def oldest_ms(now_ms: int) -> int:
+    """What was made at this time or before is no longer there for anyone."""
+    return now_ms - KEPT_DAYS * DAY_MS
+
+
+def not_found(id: str) -> NotFound:
+    """The refusal of an id that names nothing of this account's."""
+    return NotFound(
+        f"Response with id {id!r} not found: it was never stored, was deleted, or is older than "
+        f"{KEPT_DAYS} days.",
+        code=RESPONSE_NOT_FOUND,
+    )

@@ -20,12 +20,11 @@ from sqlalchemy.sql import bindparam
 
 from craton.economics.contract import Posted
 from craton.economics.meters import UsageRecord
-from craton.kernel.errors import BadRequest, NotFound
+from craton.kernel.errors import BadRequest
 from craton.models.responses import (
     ACCOUNT_BYTES_MAX,
     CHAIN_BYTES_MAX,
     CHAIN_MAX,
-    DAY_MS,
     KEPT_DAYS,
     PREVIOUS_NOT_FOUND,
     READ_MAX,
@@ -35,6 +34,8 @@ from craton.models.responses import (
     KeptResponses,
     ReadChain,
     ReadResponses,
+    not_found,
+    oldest_ms,
 )
 from craton.store.database import METADATA, Connection, Statement
 from craton.store.documents import Transaction
@@ -188,20 +189,6 @@ def _drop_oldest(connection: Connection, account: str, total: int, target: int) 
             connection.execute(_DELETE.sql, _DELETE.parameters(i=id, a=account))
             total -= size
     return total
-
-
-def oldest_ms(now_ms: int) -> int:
-    """What was made at this time or before is no longer there for anyone."""
-    return now_ms - KEPT_DAYS * DAY_MS
-
-
-def not_found(id: str) -> NotFound:
-    """The refusal of an id that names nothing of this account's."""
-    return NotFound(
-        f"Response with id {id!r} not found: it was never stored, was deleted, or is older than "
-        f"{KEPT_DAYS} days.",
-        code="response_not_found",
-    )
 
 
 def _read(connection: Connection, account: str, id: str, since_ms: int) -> KeptResponse | None:

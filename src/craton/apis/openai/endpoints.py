@@ -10,6 +10,7 @@ from craton.apis.dialect_wire import (
     refuse_unknown,
 )
 from craton.apis.exchange import Exchange
+from craton.apis.openai.responses import RESPONSES, ResponseEndpoints
 from craton.apis.services import Services
 from craton.dialects.openai_chat import SERVER
 from craton.http import HttpRequest
@@ -17,14 +18,20 @@ from craton.models.card import Alias, ModelCard
 
 INVOKE = "bedrock:InvokeModel"
 LIST = "bedrock:ListFoundationModels"
+CHAT = b"/v1/chat/completions"
 MODELS = b"/v1/models"
+PREFIX = b"/openai"
+"""Everything is also under `/openai/v1`, where Bedrock has its OpenAI endpoints."""
 _JSON = (b"content-type", b"application/json")
 
-SERVED = "POST /v1/chat/completions, POST /v1/messages and GET /v1/models"
+SERVED = (
+    "POST /v1/chat/completions, POST /v1/responses, GET and DELETE /v1/responses/{id}, "
+    "POST /v1/messages and GET /v1/models"
+)
 WIRE = DialectWire("openai", SERVER, request_id_header=b"x-request-id")
 
 NOT_BUILT = (
-    b"/v1/responses",
+    b"/v1/conversations",
     b"/v1/embeddings",
     b"/v1/completions",
     b"/v1/files",
@@ -61,24 +68,35 @@ def openai_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]:
         request = WIRE.dialect.read_request(exchange.request.body)
         await services.inference.run(exchange, WIRE, request)
 
-    return {("POST", b"/v1/chat/completions"): Endpoint(WIRE, chat, INVOKE)}
+    chat_endpoint = Endpoint(WIRE, chat, INVOKE)
+    return {("POST", CHAT): chat_endpoint, ("POST", PREFIX + CHAT): chat_endpoint}
 
 
 class OpenAIFinder:
-    """Finds what has no fixed path, and says no in OpenAI's words to the rest of `/v1`."""
+    """Finds what has no fixed path, and says no in OpenAI's words to the rest of `/v1`.
+
+    Under `/openai/v1` it means the same.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._list = Endpoint(WIRE, self._list_models, LIST)
         self._get = Endpoint(WIRE, self._get_model, LIST)
+        self._responses = ResponseEndpoints(services)
         self._not_built = Endpoint(WIRE, refuse_not_built, INVOKE)
         self._unknown = Endpoint(WIRE, refuse_unknown(SERVED), None)
 
     def __call__(self, request: HttpRequest) -> Endpoint | None:
         """The endpoint of a request under `/v1`; None for other paths."""
         path = request.raw_path
+        if path.startswith(PREFIX + b"/"):
+            path = path[len(PREFIX) :]
         if not path.startswith(b"/v1/"):
-            return None
+            return None if path is request.raw_path else self._unknown
+        if path == RESPONSES:
+            return self._responses.create if request.method == "POST" else self._unknown
+        if path.startswith(RESPONSES + b"/"):
+            return self._responses.find(request.method, path) or self._unknown
         if request.method == "GET" and path == MODELS:
             return self._list
         if request.method == "GET" and path.startswith(MODELS + b"/"):
@@ -95,7 +113,7 @@ class OpenAIFinder:
         exchange.respond((200, headers, msgspec.json.encode(OpenAIModelList(entries))))
 
     async def _get_model(self, exchange: Exchange) -> None:
-        name = name_in_path(exchange.request.raw_path, MODELS)
+        name = name_in_path(exchange.request.raw_path.removeprefix(PREFIX), MODELS)
         card = self._services.router.card(name)
         entry = msgspec.structs.replace(_of_card(card), id=name)
         headers = (_JSON, (b"x-request-id", exchange.request_id.encode()))

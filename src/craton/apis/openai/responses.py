@@ -1,0 +1,301 @@
+"""OpenAI's Responses: create, retrieve, delete, list the input, count its tokens.
+
+A response is kept in the commit that posts its cost (`Exchange.keep`), so that whoever holds its
+last frame can read it, through any worker. It is read and continued only by the account that paid.
+"""
+
+from urllib.parse import parse_qs
+
+import msgspec
+
+from craton.apis.app import Endpoint
+from craton.apis.dialect_wire import DialectWire, name_in_path, refuse_not_built
+from craton.apis.exchange import Exchange
+from craton.apis.services import Services
+from craton.dialects.dialect import Stamp
+from craton.dialects.members import Json
+from craton.dialects.openai_responses import DEFAULTS, SERVER, Creation, EventWriter
+from craton.dialects.openai_responses_items import response_id, response_of
+from craton.economics.meters import UsageRecord
+from craton.http import Reply
+from craton.kernel.errors import BadRequest, CratonError, Unsupported
+from craton.messages import Answer, Request
+from craton.models.card import EmbeddedSource, ModelCard
+from craton.models.engine import Counts
+from craton.models.engines.embedded.requirements import TEMPERATURE, TOP_P
+from craton.models.responses import (
+    RESPONSE_BYTES_MAX,
+    DeleteResponse,
+    KeepResponse,
+    KeptResponse,
+    KeptResponses,
+    ReadChain,
+    ReadResponses,
+    not_found,
+)
+
+RESPONSES = b"/v1/responses"
+WIRE = DialectWire("openai", SERVER, request_id_header=b"x-request-id")
+INVOKE = "bedrock:InvokeModel"
+DOCUMENT_BYTES_MIN = 64 * 1024
+"""Room for an answer, without which there is no use in keeping a request."""
+ITEMS_MAX = 100
+ITEMS_DEFAULT = 20
+_JSON = (b"content-type", b"application/json")
+_decode = msgspec.json.decode
+_encode = msgspec.json.encode
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class _ItemPage(msgspec.Struct, frozen=True):
+    """A page of a response's input."""
+
+    data: list[Json]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+    object: str = "list"
+
+
+class Keeping:
+    """The wire of one answer that is to be kept: it remembers the document it wrote."""
+
+    name = WIRE.name
+
+    def __init__(self, account: str, previous: str | None, given: bytes) -> None:
+        self._account = account
+        self._previous = previous
+        self._given = given
+        self._document_bytes_max = RESPONSE_BYTES_MAX - len(given)
+        self._document = b""
+        self._writer: EventWriter | None = None
+
+    def error(self, error: CratonError, request_id: str) -> Reply:
+        """An error in the dialect's own form."""
+        return WIRE.error(error, request_id)
+
+    def answer(self, answer: Answer, request: Request, stamp: Stamp) -> bytes:
+        """The document of a whole answer."""
+        self._document = SERVER.write_answer(
+            answer, request, stamp, document_bytes_max=self._document_bytes_max
+        )
+        return self._document
+
+    def stream_writer(self, request: Request, stamp: Stamp) -> EventWriter:
+        """A writer for one streamed answer."""
+        self._writer = SERVER.stream_writer(
+            request, stamp, document_bytes_max=self._document_bytes_max
+        )
+        return self._writer
+
+    def answer_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Headers of a whole answer."""
+        return WIRE.answer_headers(request_id)
+
+    def stream_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
+        """Headers of a streamed answer."""
+        return WIRE.stream_headers(request_id)
+
+    def keep(self, record: UsageRecord) -> tuple[str, bytes]:
+        """The command that posts the record and keeps the answer; too long, it is only posted."""
+        document = self._document if self._writer is None else self._writer.document
+        assert document, "an answer was to be kept that was never written"
+        if len(document) > self._document_bytes_max:
+            return "post", _pack(record)
+        kept = KeptResponse(
+            response_id(record.request_id),
+            self._account,
+            record.at_ms,
+            self._previous,
+            self._given,
+            document,
+        )
+        return "keep_response", _pack(KeepResponse(record, kept))
+
+
+class ResponseEndpoints:
+    """What can be done with responses."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self.create = Endpoint(WIRE, self._create, INVOKE)
+        self._retrieve_one = Endpoint(WIRE, self._retrieve, INVOKE)
+        self._delete_one = Endpoint(WIRE, self._delete, INVOKE)
+        self._list_items = Endpoint(WIRE, self._input_items, INVOKE)
+        self._cancel_one = Endpoint(WIRE, self._cancel, INVOKE)
+        self._count = Endpoint(WIRE, self._input_tokens, INVOKE)
+        self._not_built = Endpoint(WIRE, refuse_not_built, INVOKE)
+
+    def find(self, method: str, path: bytes) -> Endpoint | None:
+        """The endpoint of a path under `/v1/responses/`."""
+        id, _, rest = path[len(RESPONSES) + 1 :].partition(b"/")
+        match method, id, rest:
+            case "POST", b"compact", b"":
+                return self._not_built
+            case "POST", b"input_tokens", b"":
+                return self._count
+            case "GET", _, b"":
+                return self._retrieve_one
+            case "DELETE", _, b"":
+                return self._delete_one
+            case "GET", _, b"input_items":
+                return self._list_items
+            case "POST", _, b"cancel":
+                return self._cancel_one
+            case _:
+                return None
+
+    async def _create(self, exchange: Exchange) -> None:
+        creation = SERVER.read_creation(exchange.request.body)
+        card = self._services.router.card(creation.model)
+        before = await self._before(exchange, creation)
+        given = await self._given(exchange, creation)
+        encoded = _encode(given) if creation.store else b""
+        store = creation.store and self._has_room(creation, encoded)
+        request = creation.request(before, given, sampling_of(card))
+        if not store:
+            await self._services.inference.run(exchange, WIRE, request)
+            return
+        keeping = Keeping(_account(exchange), creation.previous, encoded)
+        exchange.keep = keeping.keep
+        await self._services.inference.run(exchange, keeping, request)
+
+    def _has_room(self, creation: Creation, given: bytes) -> bool:
+        if len(given) + DOCUMENT_BYTES_MIN <= RESPONSE_BYTES_MAX:
+            return True
+        if creation.body.store:
+            raise BadRequest(
+                f"`store`: the input has {len(given)} bytes, and at most {RESPONSE_BYTES_MAX} of "
+                "input and answer together can be kept. Send `store: false`."
+            )
+        creation.echo["store"] = False  # what nobody asked for by name is told, not refused
+        return False
+
+    async def _before(self, exchange: Exchange, creation: Creation) -> list[Json]:
+        """The items of the responses that are continued."""
+        if creation.previous is None:
+            return []
+        query = ReadChain(_account(exchange), creation.previous, self._now_ms())
+        chain = await self._services.state.call("response_chain", query, KeptResponses)
+        items: list[Json] = []
+        for kept in chain.responses:
+            exchange.recalled_bytes += len(kept.input) + len(kept.response)
+            items += _decode(kept.input)
+            items += _decode(kept.response)["output"]
+        return items
+
+    async def _given(self, exchange: Exchange, creation: Creation) -> list[Json]:
+        """The input's own items, with those of kept responses that it refers to."""
+        references = creation.references()
+        referred: dict[str, Json] = {}
+        if references:
+            ids = sorted({response_of(item) for item in references})
+            query = ReadResponses(_account(exchange), ids, self._now_ms())
+            found = await self._services.state.call("responses", query, KeptResponses)
+            for kept in found.responses:
+                exchange.recalled_bytes += len(kept.input) + len(kept.response)
+                items = [*_decode(kept.input), *_decode(kept.response)["output"]]
+                referred |= {item["id"]: item for item in items}
+        return creation.given(response_id(exchange.request_id), referred)
+
+    async def _input_tokens(self, exchange: Exchange) -> None:
+        creation = SERVER.read_creation(exchange.request.body)
+        route = self._services.router.route(creation.model)
+        exchange.model = route.card.id
+        if not isinstance(route.engine, Counts):
+            raise Unsupported(f"The model {route.card.id} can't count tokens before it answers.")
+        before = await self._before(exchange, creation)
+        given = await self._given(exchange, creation)
+        request = creation.request(before, given, DEFAULTS)
+        count = await route.engine.count(request)
+        _respond(exchange, _encode({"object": "response.input_tokens", "input_tokens": count}))
+
+    async def _retrieve(self, exchange: Exchange) -> None:
+        stream = _query(exchange).get("stream", ["false"])[-1]
+        if stream not in ("false", "0"):
+            raise Unsupported(
+                "`stream`: a response that has ended can't be streamed again; only background "
+                "responses could, and they are not built. Retrieve it without `stream`."
+            )
+        kept = await self._read(exchange)
+        _respond(exchange, kept.response)
+
+    async def _read(self, exchange: Exchange) -> KeptResponse:
+        id = _id(exchange)
+        query = ReadResponses(_account(exchange), [id], self._now_ms())
+        found = await self._services.state.call("responses", query, KeptResponses)
+        if not found.responses:
+            raise not_found(id)
+        return found.responses[0]
+
+    async def _delete(self, exchange: Exchange) -> None:
+        command = DeleteResponse(_account(exchange), _id(exchange))
+        await self._services.state.call("delete_response", command, DeleteResponse)
+        body = {"id": command.id, "object": "response", "deleted": True}
+        _respond(exchange, _encode(body))
+
+    async def _cancel(self, exchange: Exchange) -> None:
+        kept = await self._read(exchange)
+        raise BadRequest(
+            f"Response {kept.id!r} can't be cancelled: only background responses can be, and it "
+            "has ended. A response under way ends when its connection is closed."
+        )
+
+    async def _input_items(self, exchange: Exchange) -> None:
+        limit, is_ascending, after = _paging(exchange)
+        kept = await self._read(exchange)
+        items: list[Json] = _decode(kept.input)
+        if not is_ascending:
+            items.reverse()
+        if after is not None:
+            places = [index for index, item in enumerate(items) if item["id"] == after]
+            if not places:
+                raise BadRequest(f"`after`: {after!r} is no item of this response's input.")
+            items = items[places[0] + 1 :]
+        page = items[:limit]
+        first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
+        _respond(exchange, _encode(_ItemPage(page, first, last, len(items) > limit)))
+
+    def _now_ms(self) -> int:
+        return self._services.clock.now_ns() // 1_000_000
+
+
+def sampling_of(card: ModelCard) -> Json:
+    """What a model samples with where the request doesn't say: its answers' documents tell."""
+    if isinstance(card.source, EmbeddedSource):
+        return {"temperature": TEMPERATURE, "top_p": TOP_P}
+    return DEFAULTS
+
+
+def _account(exchange: Exchange) -> str:
+    assert exchange.principal is not None, "a response was asked for before its reader was known"
+    return exchange.principal.account
+
+
+def _respond(exchange: Exchange, body: bytes) -> None:
+    headers = (_JSON, (b"x-request-id", exchange.request_id.encode()))
+    exchange.respond((200, headers, body))
+
+
+def _id(exchange: Exchange) -> str:
+    path = exchange.request.raw_path
+    folder = path[: path.index(RESPONSES) + len(RESPONSES)]
+    return name_in_path(path, folder).partition("/")[0]
+
+
+def _query(exchange: Exchange) -> dict[str, list[str]]:
+    return parse_qs(exchange.request.raw_query.decode("latin-1"), max_num_fields=100)
+
+
+def _paging(exchange: Exchange) -> tuple[int, bool, str | None]:
+    query = _query(exchange)
+    text = query.get("limit", [str(ITEMS_DEFAULT)])[-1]
+    if (
+        not (text.isascii() and text.isdigit() and len(text) <= 3)
+        or not 1 <= int(text) <= ITEMS_MAX
+    ):
+        raise BadRequest(f"`limit`: expected a number from 1 to {ITEMS_MAX}.")
+    order = query.get("order", ["desc"])[-1]
+    if order not in ("asc", "desc"):
+        raise BadRequest("`order`: expected `asc` or `desc`.")
+    return int(text), order == "asc", query.get("after", [None])[-1]
