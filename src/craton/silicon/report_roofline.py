@@ -85,8 +85,10 @@ def _chart(found: Sequence[Dot], chip: Chip, ranks: int) -> Markup:
     bandwidth = chip.memory_tb_s.value / ranks
     peaks = _peaks(chip, ranks)
     knees = [peak / bandwidth for peak in peaks]
-    # Room to the right for the flat lines and the names.
-    x = logarithmic([*(dot.intensity for dot in found), 4 * max(knees)], _LEFT, _RIGHT)
+    # Room to the right for the flat lines and the names; to the left for the slope, also where all
+    # that is drawn lies under the flat ones, as in training.
+    knee = max(knees)
+    x = logarithmic([*(dot.intensity for dot in found), knee / 4, 4 * knee], _LEFT, _RIGHT)
     y = logarithmic([*(dot.tflops for dot in found), *peaks], _BOTTOM, _TOP)
     phases = list(dict.fromkeys(dot.term.phase for dot in found))
     longest = max(dot.term.seconds for dot in found)

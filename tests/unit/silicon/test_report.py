@@ -101,14 +101,18 @@ def test_every_chart_has_a_title_and_a_description_for_those_who_do_not_see_it(
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
 
 
-def test_no_coordinate_is_outside_its_chart() -> None:
-    seen = read(SERVING)
+def check_coordinates(seen: Reading) -> None:
     for name, attributes in seen.elements:
         if name in {"rect", "line", "circle", "text"}:
             for key in ("x", "x1", "x2", "cx"):
                 assert 0 <= float(attributes.get(key) or 0) <= 860, attributes
             for key in ("y", "y1", "y2", "cy"):
                 assert 0 <= float(attributes.get(key) or 0) <= 440, attributes
+
+
+def test_no_coordinate_is_outside_its_chart() -> None:
+    check_coordinates(read(SERVING))
+    check_coordinates(read(TRAINING))
 
 
 def test_a_hostile_name_stays_text() -> None:
@@ -208,15 +212,15 @@ def test_the_roofline_takes_what_multiplies_and_reads() -> None:
 
 def test_a_planned_training_step_has_its_roofline_and_its_timeline() -> None:
     catalogue = load_catalogue()
-    job = TrainingJob(find_model("llama-3.1-8b"), 1e12, 8192, 4_194_304, deadline_days=30)
+    job = TrainingJob(find_model("llama-3.1-70b"), 2e12, 4096, 4_194_304, deadline_days=60)
     found = planned(job, ["h100"], None, catalogue, today=DAY)
     plan = found.plans[0]
     placed = {dot.term.name for dot in dots(plan.terms)}
     assert {"gemm", "attention", "logits"} <= placed
     assert not {"elementwise", "tensor", "data", "bubble", "optimizer"} & placed
     chips, servers = list(catalogue.chips.values()), list(catalogue.servers.values())
-    text = page(found, chips, servers, day=DAY)
-    seen = Reading(text)
+    seen = Reading(page(found, chips, servers, day=DAY))
+    check_coordinates(seen)
     drawn = [chart["aria-label"] or "" for chart in seen.charts()]
     assert any("Roofline" in name for name in drawn)
     assert any("One step" in name for name in drawn)
