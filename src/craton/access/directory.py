@@ -103,10 +103,11 @@ class Directory:
         if principal.key not in self._bound:
             if len(self._bound) >= RECENT_MAX:
                 self._bound.clear()
-            self._bound[principal.key] = self._find_bound(principal)
+            self._bound[principal.key] = self.bound_anew(principal)
         return self._bound[principal.key]
 
-    def _find_bound(self, principal: Principal) -> Bound | None:
+    def bound_anew(self, principal: Principal) -> Bound | None:
+        """The same with no decision remembered, to be asked over facts that are made up."""
         key = self.api_keys.get(principal.key) or self.access_keys.get(principal.key)
         name = key.name if key else ""
         account = principal.account

@@ -21,7 +21,7 @@ from craton.access.policies import (
 from craton.access.policy import authorize
 from craton.access.policy_patterns import Value
 from craton.access.policy_set import OWN_ACTIONS
-from craton.access.records import Credential, Principal
+from craton.access.records import AccountId, Credential, Principal
 from craton.http import HttpRequest
 from craton.kernel.clock import Clock
 from craton.messages import Request
@@ -44,6 +44,21 @@ class Place(NamedTuple):
     region: str
     is_secure: bool
     """Whether clients reach it over TLS."""
+
+
+def model_arns(
+    model: str, name: str, *, place: Place, account: AccountId
+) -> tuple[str | None, str]:
+    """The inference profile that a name stands for, if any, and the model behind it."""
+    arn = f"arn:aws:bedrock:{place.region}::foundation-model/{model}"
+    if name == model:
+        return None, arn
+    if name.startswith("arn:"):
+        is_profile = _PROFILE in name
+        name = name.partition("/")[2]
+        if name == model and not is_profile:
+            return None, arn
+    return f"arn:aws:bedrock:{place.region}:{account}{_PROFILE}{name}", arn
 
 
 class Permit:
@@ -92,23 +107,11 @@ class Permit:
     def _about_model(self, action: str, model: str, name: str) -> None:
         bound = self._bound
         assert bound is not None, "only asked where there are policies"
-        self._profile = self._profile_arn(model, name)
+        account = self.principal.account
+        self._profile, arn = model_arns(model, name, place=self._place, account=account)
         if self._profile is not None:
             self._require(bound, action, self._profile)
-        arn = f"arn:aws:bedrock:{self._place.region}::foundation-model/{model}"
         self._require(bound, action, arn)
-
-    def _profile_arn(self, model: str, name: str) -> str | None:
-        """The inference profile that a name stands for; None for the model's own name."""
-        if name == model:
-            return None
-        if name.startswith("arn:"):
-            is_profile = _PROFILE in name
-            name = name.partition("/")[2]
-            if name == model and not is_profile:
-                return None
-        place, account = self._place, self.principal.account
-        return f"arn:aws:bedrock:{place.region}:{account}{_PROFILE}{name}"
 
     def _require(self, bound: Bound, action: str, resource: str) -> None:
         decision = bound.policies.known(action, resource)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from craton.access import contract as access
 from craton.access.commands import Access
-from craton.access.records import ACCESS_KEYS, ACCOUNTS, API_KEYS, PROJECTS
+from craton.access.policy_commands import delete_policy, put_policy
+from craton.access.records import ACCESS_KEYS, ACCOUNTS, API_KEYS, POLICIES, PROJECTS
 from craton.access.vault import open_vault
 from craton.bootstrap import child, seed
 from craton.bootstrap.migrate import migrate
@@ -104,6 +105,8 @@ def commands(*, access_commands: Access, economy: Economy) -> Commands:
             "create_project": (access.CreateProject, access_commands.create_project),
             "create_key": (access.CreateKey, access_commands.create_key),
             "revoke_key": (access.RevokeKey, access_commands.revoke_key),
+            "put_policy": (access.PutPolicy, put_policy),
+            "delete_policy": (access.DeletePolicy, delete_policy),
             "add_model": (AddModel, models.add_model),
             "remove_model": (RemoveModel, models.remove_model),
             "set_alias": (SetAlias, models.set_alias),
@@ -134,6 +137,7 @@ def commands(*, access_commands: Access, economy: Economy) -> Commands:
             PROJECTS.name: _as_stored,
             ACCESS_KEYS.name: access_commands.publish_access_key,
             API_KEYS.name: _as_stored,
+            POLICIES.name: _as_stored,
             MODELS.name: _as_stored,
             ALIASES.name: _as_stored,
             BUDGETS.name: _as_stored,

@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from craton.apis.native.contract import ErrorBody, ErrorDetail
-from craton.cli import accounts, chips, keys, ledger, models, plan
+from craton.cli import accounts, chips, keys, ledger, models, plan, policies
 from craton.cli.ask import ask
 from craton.cli.chat import chat
 from craton.cli.doctor import doctor
@@ -36,6 +36,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(chips.app, name="chips")
 app.add_typer(plan.app, name="plan")
 app.add_typer(keys.app, name="keys")
+app.add_typer(policies.app, name="policies")
 app.add_typer(accounts.accounts_app, name="accounts")
 app.add_typer(accounts.projects_app, name="projects")
 app.command("usage", epilog=example("craton usage --since 24h"))(usage)

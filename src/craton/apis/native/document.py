@@ -83,7 +83,11 @@ def _described(
     if operation.method == "POST":
         body = {"application/json": {"schema": reference[operation.takes]}}
         described["requestBody"] = {"required": True, "content": body}
-    elif parameters := _parameters(operation, schemas[operation.takes.__name__]):
+        return described
+    if operation.whole_body is not None:
+        whole = {"application/json": {"schema": {"type": "object"}}}
+        described["requestBody"] = {"required": True, "content": whole}
+    if parameters := _parameters(operation, schemas[operation.takes.__name__]):
         described["parameters"] = parameters
     return described
 
@@ -98,6 +102,7 @@ def _parameters(operation: Operation[Any], schema: Json) -> list[Json]:
             "schema": member,
         }
         for name, member in schema["properties"].items()
+        if name != operation.whole_body
     ]
 
 

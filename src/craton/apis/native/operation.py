@@ -70,7 +70,8 @@ class Caller:
 class Operation(Generic[Input]):
     """What one method on one path does.
 
-    GET and DELETE take their input from the path and the query, POST from the body.
+    GET and DELETE take their input from the path and the query, POST from the body. PUT takes what
+    the path names and keeps the body whole.
     """
 
     name: str
@@ -84,6 +85,8 @@ class Operation(Generic[Input]):
     returns: type[msgspec.Struct]
     run: Callable[[Caller, Input], Awaitable[msgspec.Struct]]
     status: int = 200
+    whole_body: str | None = None
+    """Of a PUT: the member that is the whole body, as the text it came as."""
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -106,9 +109,11 @@ class Operation(Generic[Input]):
                     f"{self.name} takes its input from the body and no query. See {PAGE}."
                 )
             return _from_body(self.name, request.body, self.takes)
+        if self.whole_body is not None:
+            return _from_query(self, request, {self.whole_body: _body_text(self.name, request)})
         if request.body:
             raise BadRequest(f"{self.name} takes no body. Send none; see {PAGE}.")
-        return _from_query(self, request)
+        return _from_query(self, request, {})
 
 
 def is_parameter(segment: str) -> bool:
@@ -141,8 +146,19 @@ def _not_utf8(body: bytes) -> str:
     return "an escape stands for half a character"
 
 
-def _from_query(operation: Operation[Input], request: HttpRequest) -> Input:
-    values: dict[str, str] = {}
+def _body_text(name: str, request: HttpRequest) -> str:
+    body = request.body
+    if len(body) > BODY_BYTES_MAX:
+        raise TooLarge(f"The body has {len(body)} bytes; {name} takes {BODY_BYTES_MAX}.")
+    if not body:
+        raise BadRequest(f"{name} needs a JSON body. See {PAGE}.")
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise BadRequest(f"The body of {name} is not UTF-8: {_not_utf8(body)}.") from None
+
+
+def _from_query(operation: Operation[Input], request: HttpRequest, values: dict[str, str]) -> Input:
     for ours, theirs in zip(operation.segments, request.raw_path.split(b"/"), strict=True):
         if is_parameter(ours):
             values[ours[1:-1]] = _decoded(theirs)
