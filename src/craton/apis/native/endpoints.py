@@ -7,7 +7,7 @@ import msgspec
 
 from craton.apis.app import Endpoint, Finder
 from craton.apis.exchange import Exchange
-from craton.apis.native import accounts, bill, catalogue, page, policies
+from craton.apis.native import accounts, bill, budgets, catalogue, limits, page, policies
 from craton.apis.native.document import openapi
 from craton.apis.native.operation import DOCUMENT, PAGE, PREFIX, Caller, Operation, is_parameter
 from craton.apis.native.wire import JSON, REQUEST_ID, NativeWire
@@ -19,6 +19,8 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *accounts.OPERATIONS,
     *catalogue.OPERATIONS,
     *bill.OPERATIONS,
+    *budgets.OPERATIONS,
+    *limits.OPERATIONS,
     *policies.OPERATIONS,
 )
 NO_STORE = (b"cache-control", b"no-store")
