@@ -7,7 +7,7 @@ import msgspec
 import typer
 
 from craton.apis.native.contract import ErrorBody, ErrorDetail
-from craton.cli import accounts, chips, keys, ledger, models, plan, policies
+from craton.cli import accounts, budgets, chips, keys, ledger, limits, models, plan, policies
 from craton.cli.ask import ask
 from craton.cli.chat import chat
 from craton.cli.doctor import doctor
@@ -39,6 +39,8 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policies")
 app.add_typer(accounts.accounts_app, name="accounts")
 app.add_typer(accounts.projects_app, name="projects")
+app.add_typer(budgets.app, name="budgets")
+app.add_typer(limits.app, name="limits")
 app.command("usage", epilog=example("craton usage --since 24h"))(usage)
 app.add_typer(ledger.app, name="ledger")
 app.command("doctor", epilog=example("craton doctor"))(doctor)
