@@ -71,15 +71,18 @@ class Directory:
         recent = self._recent.get(text)
         if recent is not None:
             return recent
+        # The messages begin as OpenAI's does: clients look for these words.
         found = self._by_digest.get(hashlib.sha256(text).digest())
         if found is None:
             raise Unauthenticated(
-                f"The API key {_hint(text)} is not known here. Get one with `craton keys create`."
+                f"Incorrect API key provided: {_hint(text)} is not known here. Get one with "
+                "`craton keys create`."
             )
         key, principal = found
         if key.state is not KeyState.ACTIVE:
             raise Unauthenticated(
-                f"The API key {_hint(text)} was revoked. Get one with `craton keys create`."
+                f"Incorrect API key provided: {_hint(text)} was revoked. Get one with "
+                "`craton keys create`."
             )
         if len(self._recent) >= RECENT_MAX:
             self._recent.clear()
