@@ -10,7 +10,7 @@ from craton.apis.dialect_wire import (
     refuse_unknown,
 )
 from craton.apis.exchange import Exchange
-from craton.apis.openai.responses import RESPONSES, ResponseEndpoints
+from craton.apis.openai.responses import RESPONSES, ResponseEndpoints, heeded
 from craton.apis.services import Services
 from craton.dialects.openai_chat import SERVER
 from craton.http import HttpRequest
@@ -66,6 +66,8 @@ def openai_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]:
 
     async def chat(exchange: Exchange) -> None:
         request = WIRE.dialect.read_request(exchange.request.body)
+        if request.extra is not None or request.tools or request.tool_choice is not None:
+            request = heeded(request, services.router.card(request.model))
         await services.inference.run(exchange, WIRE, request)
 
     chat_endpoint = Endpoint(WIRE, chat, INVOKE)

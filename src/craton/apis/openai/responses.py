@@ -14,13 +14,14 @@ from craton.apis.exchange import Exchange
 from craton.apis.services import Services
 from craton.dialects.dialect import Stamp
 from craton.dialects.members import Json
+from craton.dialects.openai_chat_settings import without_own
 from craton.dialects.openai_responses import DEFAULTS, SERVER, Creation, EventWriter
 from craton.dialects.openai_responses_items import response_id, response_of
 from craton.economics.meters import UsageRecord
 from craton.http import Reply
 from craton.kernel.errors import BadRequest, CratonError, Unsupported
 from craton.messages import Answer, Request
-from craton.models.card import EmbeddedSource, ModelCard
+from craton.models.card import EmbeddedSource, ModelCard, RemoteSource, RemoteWire
 from craton.models.engine import Counts
 from craton.models.engines.embedded.requirements import TEMPERATURE, TOP_P
 from craton.models.responses import (
@@ -152,7 +153,7 @@ class ResponseEndpoints:
         given = await self._given(exchange, creation)
         encoded = _encode(given) if creation.store else b""
         store = creation.store and self._has_room(creation, encoded)
-        request = creation.request(before, given, sampling_of(card))
+        request = heeded(creation.request(before, given, sampling_of(card)), card)
         if not store:
             await self._services.inference.run(exchange, WIRE, request)
             return
@@ -258,6 +259,14 @@ class ResponseEndpoints:
 
     def _now_ms(self) -> int:
         return self._services.clock.now_ns() // 1_000_000
+
+
+def heeded(request: Request, card: ModelCard) -> Request:
+    """The request as a model's engine can heed all of it; Unsupported names what it can't."""
+    source = card.source
+    if isinstance(source, RemoteSource) and source.wire is RemoteWire.OPENAI:
+        return request
+    return without_own(request)
 
 
 def sampling_of(card: ModelCard) -> Json:
