@@ -1,22 +1,32 @@
 """A ledger on a database in memory, with the tables of the metadata."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
 
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
 from craton.economics import tables
+from craton.economics.admission import Admission
+from craton.economics.budgets import Budgets
 from craton.economics.contract import Posted
-from craton.economics.ledger import Holds, Ledger
+from craton.economics.holds import Holds
+from craton.economics.ledger import Ledger
+from craton.economics.limits import Limits
 from craton.economics.meters import Outcome, UsageRecord
 from craton.economics.prices import PriceBook
+from craton.kernel.clock import ManualClock
+from craton.kernel.ids import Ids
+from craton.kernel.metrics import Metrics
 from craton.models import responses_kept
 from craton.store import documents
 from craton.store.database import METADATA, transaction
 from craton.store.documents import Transaction
 
 AT_MS = 1_793_491_200_000
+
+Done = TypeVar("Done")
 
 
 def empty_database() -> sqlite3.Connection:
@@ -29,17 +39,42 @@ def empty_database() -> sqlite3.Connection:
 
 
 class Books:
-    """Holds, ledger and database together."""
+    """Holds, bounds, ledger and database together; `restart` is a new state process over them."""
 
     def __init__(self, prices: PriceBook) -> None:
         self.prices = prices
+        self.clock = ManualClock(AT_MS * 1_000_000)
         self.connection = empty_database()
-        self.holds = Holds(prices)
-        self.ledger = Ledger(prices, self.holds)
+        self.restart()
+
+    def restart(self, *, awaited: Collection[str] = ()) -> None:
+        self.metrics = Metrics()
+        self.holds = Holds(self.prices)
+        ids = Ids(self.clock)
+        self.budgets = Budgets(self.holds, self.clock, ids)
+        self.limits = Limits(self.holds, self.clock, ids)
+        self.budgets.load(self.connection)
+        self.limits.load(self.connection)
+        self.admission = Admission(
+            self.holds,
+            self.budgets,
+            self.limits,
+            clock=self.clock,
+            metrics=self.metrics,
+            awaited=awaited,
+        )
+        self.ledger = Ledger(self.prices, self.holds, self.budgets, self.metrics)
+
+    def commit(self, work: Callable[[Transaction], Done]) -> Done:
+        writing = Transaction(self.connection, AT_MS)
+        with transaction(self.connection):
+            done = work(writing)
+        for run in writing.after_commit:
+            run()
+        return done
 
     def post(self, *records: UsageRecord) -> list[Posted]:
-        with transaction(self.connection):
-            return self.ledger.post(Transaction(self.connection, AT_MS), records)
+        return self.commit(lambda writing: self.ledger.post(writing, records))
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         return self.connection.execute(sql, parameters).fetchall()
