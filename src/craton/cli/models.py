@@ -12,7 +12,7 @@ from craton.cli.groups import connect, group, pages
 from craton.cli.options import DATA, AsJson, Data, example
 from craton.cli.output import print_json, print_lines, print_table
 from craton.kernel.errors import BadRequest
-from craton.models.card import Alias, RemoteWire
+from craton.models.card import Alias, BodyFormat, RemoteWire
 
 app = group("List, add and remove models, and give them other names.", "craton models")
 
@@ -80,6 +80,12 @@ def add(
     output_tokens: Annotated[
         int, typer.Option(min=1, help="Most tokens of an answer that sets no limit.")
     ] = 512,
+    format: Annotated[
+        list[BodyFormat] | None,
+        typer.Option(
+            help="A body format it answers to in InvokeModel; again for more, none for all."
+        ),
+    ] = None,
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
@@ -91,6 +97,7 @@ def add(
         "name": title,
         "context_tokens": context_tokens,
         "output_tokens_default": output_tokens,
+        "formats": format or [],
     }
     connection = connect(data)
     added = connection.post("/models", ModelView, body)

@@ -4,6 +4,7 @@ The formats of Anthropic and OpenAI are the dialects that serve their own wires;
 them differs in a few members alone, which are set right here.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -19,6 +20,8 @@ from craton.dialects.members import wrong
 from craton.messages import Answer, Request
 
 ANTHROPIC_VERSION = "bedrock-2023-05-31"
+_VERSION = re.compile(rb'"(?:bedrock-)?\d{4}-\d{2}-\d{2}"')
+"""Bedrock's own, or any of Anthropic's API: its SDK for Bedrock (2.x) sends the newest it knows."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -81,7 +84,7 @@ class _Anthropic:
         version = own.pop("anthropic_version", None)
         if version is None:
             raise wrong("anthropic_version", f'is required and missing; send "{ANTHROPIC_VERSION}"')
-        if bytes(version).strip() != b'"bedrock-2023-05-31"':
+        if _VERSION.fullmatch(version) is None:
             raise wrong("anthropic_version", f'expected "{ANTHROPIC_VERSION}"')
         # Betas allow members of newer kinds; each member is judged by itself here.
         own.pop("anthropic_beta", None)

@@ -53,6 +53,7 @@ async def add_model(caller: Caller, new: NewModel) -> ModelView:
         input_modalities=new.input_modalities,
         output_modalities=new.output_modalities,
         licence=new.licence,
+        formats=new.formats,
     )
     return _view(caller, await caller.services.state.call("add_model", AddModel(card), ModelCard))
 
@@ -94,6 +95,7 @@ def _view(caller: Caller, card: ModelCard) -> ModelView:
         output_modalities=card.output_modalities,
         licence=card.licence,
         created_ms=card.created_ms,
+        formats=card.formats,
         # Paths and addresses inside the operator's network are not a member's business.
         source=card.source if caller.is_operator else None,
     )

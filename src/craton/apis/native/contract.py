@@ -13,6 +13,7 @@ from msgspec import Meta
 from craton.access.records import Account, AccountId, KeyId, KeyState, Project, ProjectId, Role
 from craton.models.card import (
     Alias,
+    BodyFormat,
     EchoSource,
     EmbeddedSource,
     Modality,
@@ -151,6 +152,13 @@ class NewModel(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
     input_modalities: tuple[Modality, ...] = (Modality.TEXT,)
     output_modalities: tuple[Modality, ...] = (Modality.TEXT,)
     licence: str | None = None
+    formats: Annotated[
+        tuple[BodyFormat, ...],
+        Meta(
+            description="The body formats it answers to in InvokeModel; none: all of them.",
+            max_length=len(BodyFormat),
+        ),
+    ] = ()
 
 
 class ListUsage(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -242,6 +250,7 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
     output_modalities: tuple[Modality, ...]
     licence: str | None
     created_ms: int
+    formats: tuple[BodyFormat, ...]
     source: EchoSource | EmbeddedSource | RemoteSource | None = None
 
 
