@@ -37,6 +37,10 @@ class Verified(msgspec.Struct, frozen=True):
     access_key_id: str
     region: str
     service: str
+    signed_s: float
+    """When it was signed, in seconds since the epoch."""
+    good_until_s: float | None
+    """When a presigned request expires; None for a signature in a header."""
 
 
 class _Scope(msgspec.Struct, frozen=True):
@@ -101,7 +105,7 @@ def verify(
         claim = _claim_of_header(authorization, headers, raw_query)
     scope = claim.scope
     _check_scope(scope, services, region)
-    _check_time(claim, now_s)
+    signed_s = _check_time(claim, now_s)
     _check_headers(scope, headers)
     if "x-amz-security-token" in headers or b"X-Amz-Security-Token=" in raw_query:
         _refuse(
@@ -125,7 +129,13 @@ def verify(
             "your AWS Secret Access Key and signing method. Consult the service documentation for "
             "details.",
         )
-    return Verified(access_key_id=scope.access_key_id, region=scope.region, service=scope.service)
+    return Verified(
+        access_key_id=scope.access_key_id,
+        region=scope.region,
+        service=scope.service,
+        signed_s=signed_s,
+        good_until_s=None if claim.expires_s is None else signed_s + claim.expires_s,
+    )
 
 
 def _refuse(code: str, message: str) -> NoReturn:
@@ -284,7 +294,7 @@ def _check_scope(scope: _Scope, services: Collection[str], region: str | None) -
         )
 
 
-def _check_time(claim: _Claim, now_s: float) -> None:
+def _check_time(claim: _Claim, now_s: float) -> int:
     signed_s = _seconds(claim.timestamp)
     if signed_s is None:
         _refuse(
@@ -318,6 +328,7 @@ def _check_time(claim: _Claim, now_s: float) -> None:
             f"Signature expired: {claim.timestamp} is now earlier than "
             f"{_text(now_s - SKEW_S_MAX)} ({_text(now_s)} - 5 min.). Set this machine's clock.",
         )
+    return signed_s
 
 
 @lru_cache(maxsize=1024)

@@ -1,9 +1,13 @@
-"""Who is calling: a SigV4 signature, a bearer key, or an `x-api-key`."""
+"""Who is calling: a SigV4 signature, a bearer key or short-term Bedrock key, or an `x-api-key`."""
 
 from collections.abc import Collection
 
+import msgspec
+
+from craton.access.bedrock_token import PREFIX as BEDROCK_TOKEN
+from craton.access.bedrock_token import BedrockTokens
 from craton.access.directory import Directory, principal_of
-from craton.access.records import Principal
+from craton.access.records import Credential, Principal
 from craton.access.sigv4 import is_signed, verify
 from craton.http import HttpRequest
 from craton.kernel.clock import Clock
@@ -21,6 +25,7 @@ class Authenticator:
         self._directory = directory
         self._signing_names = signing_names
         self._clock = clock
+        self._bedrock_tokens = BedrockTokens(self._secret)
 
     def principal(self, request: HttpRequest) -> Principal:
         """The caller; Unauthenticated says what was wrong with the credential."""
@@ -31,10 +36,10 @@ class Authenticator:
             raise Unauthenticated("The credential header came more than once. Send it once.")
         authorization = headers.get(b"authorization")
         if authorization is not None and authorization[:7].lower() == BEARER:
-            return self._directory.bearer(authorization[7:].strip())
+            return self._bearer(authorization[7:].strip())
         key = headers.get(b"x-api-key")
         if authorization is None and key is not None:
-            return self._directory.bearer(key)
+            return self._bearer(key)
         texts = header_texts(request)
         if authorization is not None or is_signed(request.raw_query, texts):
             return self._signed(request, texts)
@@ -43,6 +48,14 @@ class Authenticator:
             '`x-api-key`, or sign it with SigV4. `eval "$(craton env)"` sets all of them.',
             code="MissingAuthenticationTokenException",
         )
+
+    def _bearer(self, token: bytes) -> Principal:
+        if not token.startswith(BEDROCK_TOKEN):
+            return self._directory.bearer(token)
+        now_s = self._clock.now_ns() / 1e9
+        id = self._bedrock_tokens.access_key_id(token, now_s=now_s)
+        principal = principal_of(self._directory.access_key(id))
+        return msgspec.structs.replace(principal, credential=Credential.SHORT_TERM_KEY)
 
     def _signed(self, request: HttpRequest, headers: dict[str, str]) -> Principal:
         verified = verify(

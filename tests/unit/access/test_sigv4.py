@@ -114,7 +114,11 @@ def test_whatever_botocore_signs_verifies(  # noqa: PLR0917 - Hypothesis gives t
         query = query.replace("+", "").replace("%", "")  # it decodes and encodes those anew
     signed = sign(method, path, query, headers, body, presigned=presigned)
     assert verify(signed) == sigv4.Verified(
-        access_key_id=KEY, region="us-east-1", service="bedrock"
+        access_key_id=KEY,
+        region="us-east-1",
+        service="bedrock",
+        signed_s=signed.now_s,
+        good_until_s=signed.now_s + 3600 if presigned else None,  # botocore's default
     )
 
 
