@@ -1,6 +1,7 @@
 """A real Craton in processes of its own, started for tests the way `craton up` starts it."""
 
 import json
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -26,10 +27,11 @@ class Keys:
 class Craton:
     """One running Craton: its address, its data folder, and its first keys."""
 
-    def __init__(self, data: Path, *, engine: str, workers: int = 1) -> None:
+    def __init__(self, data: Path, *, engine: str, workers: int = 1, tls: bool = False) -> None:
         self.data = data
+        secured = ["tls"] if tls else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fakes.serve", str(data), engine, str(workers)],
+            [sys.executable, "-m", "tests.fakes.serve", str(data), engine, str(workers), *secured],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -61,11 +63,17 @@ class Craton:
         path = self.data / "craton.log"
         return path.read_text(encoding="utf-8") if path.exists() else "(no log)"
 
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """What a client trusts, where TLS is spoken."""
+        is_secured = self.url.startswith("https")
+        return ssl.create_default_context(cafile=self.data / "tls/ca.pem") if is_secured else None
+
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         """A plain GET: status and body."""
         request = urllib.request.Request(self.url + path, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=30, context=self.context) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()

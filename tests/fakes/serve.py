@@ -1,9 +1,10 @@
-"""Runs a Craton until standard input ends: `python -m tests.fakes.serve DATA ENGINE WORKERS`.
+"""Runs a Craton until standard input ends: `python -m tests.fakes.serve DATA ENGINE WORKERS [tls]`.
 
 Prints its address once it answers `/readyz`.
 """
 
 import asyncio
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -17,9 +18,10 @@ from craton.kernel.log import Log
 READY_WITHIN_S = 60
 
 
-def is_ready(url: str) -> bool:
+def is_ready(url: str, authority: Path) -> bool:
+    context = ssl.create_default_context(cafile=authority) if url.startswith("https") else None
     try:
-        with urllib.request.urlopen(url + "/readyz", timeout=10) as response:
+        with urllib.request.urlopen(url + "/readyz", timeout=10, context=context) as response:
             return response.status == 200
     except OSError:
         return False
@@ -27,14 +29,16 @@ def is_ready(url: str) -> bool:
 
 async def until_ready(up: Running) -> None:
     async with asyncio.timeout(READY_WITHIN_S):
-        while not await asyncio.to_thread(is_ready, up.url):
+        while not await asyncio.to_thread(is_ready, up.url, up.settings.tls_folder / "ca.pem"):
             assert up.supervisor.fatal is None, str(up.supervisor.fatal)
             await asyncio.sleep(0.02)
 
 
 async def main() -> None:
     data, engine, workers = sys.argv[1:4]
-    settings = Settings(data=Path(data), engine=engine, workers=int(workers), port=0)
+    settings = Settings(
+        data=Path(data), engine=engine, workers=int(workers), port=0, tls="tls" in sys.argv[4:]
+    )
     async with running(settings, clock=SystemClock(), log=Log("supervisor")) as up:
         await until_ready(up)
         print(up.url, flush=True)

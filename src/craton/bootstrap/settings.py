@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     region: str = "us-east-1"
     """The region that signatures and ARNs name."""
     tls: bool = False
-    """Whether to serve over TLS, with a certificate of a local authority unless one is given."""
+    """Whether to serve over TLS with a certificate of a local authority, if none is given."""
     tls_certificate: Path | None = None
     """A PEM file with the certificate to serve with, and what leads to its root."""
     tls_key: Path | None = None
@@ -62,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def endpoint(self) -> Path:
         """Where a running Craton says its address, for `craton env` and the other clients."""
         return self.data / "endpoint.json"
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether clients are served over TLS."""
+        return self.tls or self.tls_certificate is not None
 
     @property
     def tls_folder(self) -> Path:

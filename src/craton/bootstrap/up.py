@@ -17,6 +17,7 @@ from craton.bootstrap.engine_specs import EngineKeeper
 from craton.bootstrap.logfile import keep_small
 from craton.bootstrap.settings import Settings, checked
 from craton.bootstrap.supervisor import Supervisor, listen, specs
+from craton.bootstrap.tls import keep_renewed, prepare
 from craton.kernel.clock import Clock
 from craton.kernel.errors import Conflict, NotFound
 from craton.kernel.log import Log
@@ -40,10 +41,13 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
     checked(settings)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(settings.data), _listening(settings) as listening:
+        settings = msgspec.structs.replace(settings, data=settings.data.resolve())
+        machine, trust = socket.gethostname(), None
+        if settings.is_secured:
+            reachable = _reachable(settings.host)
+            trust = prepare(settings, reachable=reachable, clock=clock, machine=machine)
         run = Path(tempfile.mkdtemp(prefix="craton-"))
-        settings = msgspec.structs.replace(
-            settings, run=run, data=settings.data.resolve(), port=listening.getsockname()[1]
-        )
+        settings = msgspec.structs.replace(settings, run=run, port=listening.getsockname()[1])
         with settings.log.open("ab", buffering=0) as output:
             supervisor = Supervisor(clock=clock, log=log, output=output)
             keeper = EngineKeeper(
@@ -57,9 +61,17 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
                 loop.create_task(state.open()),
                 loop.create_task(keep_small(settings.log)),
             ]
+            if settings.is_secured and settings.tls_certificate is None:
+                renewing = keep_renewed(settings, clock=clock, log=log, machine=machine)
+                background.append(loop.create_task(renewing))
             try:
-                url = address(settings.host, settings.port)
-                endpoint = {"url": url, "pid": os.getpid(), "region": settings.region}
+                url = address(settings.host, settings.port, is_secured=settings.is_secured)
+                endpoint = {
+                    "url": url,
+                    "pid": os.getpid(),
+                    "region": settings.region,
+                    "trust": trust,
+                }
                 settings.endpoint.write_bytes(msgspec.json.encode(endpoint))
                 yield Running(settings, supervisor, url)
             finally:
@@ -129,10 +141,15 @@ class _locked:  # noqa: N801 - reads as a with-statement
         os.close(self._handle)
 
 
-def address(host: str, port: int) -> str:
+def address(host: str, port: int, *, is_secured: bool = False) -> str:
     """The URL under which a client on this machine finds a Craton that listens on `host`."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+    scheme, reachable = "https" if is_secured else "http", _reachable(host)
+    named = f"[{reachable}]" if ":" in reachable else reachable
+    return f"{scheme}://{named}:{port}"
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _listening(settings: Settings) -> socket.socket:

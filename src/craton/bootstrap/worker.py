@@ -22,6 +22,7 @@ from craton.bootstrap import child, endpoints
 from craton.bootstrap.engines import EngineMaker
 from craton.bootstrap.settings import Settings, from_argument
 from craton.bootstrap.telemetry import open_tracing
+from craton.bootstrap.tls import keep_read, server_tls
 from craton.economics.bounds import Bounded
 from craton.http import HttpServer, ServerCounters
 from craton.kernel.clock import Clock, SystemClock
@@ -123,10 +124,14 @@ async def serve(
     worker = assemble(settings, process=process, clock=clock, log=log)
     server = worker.server()
     await worker.services.state.open()
-    await server.start(listening)
+    secured = server_tls(settings)
+    await server.start(listening, ssl_context=None if secured is None else secured.context)
+    reading = asyncio.create_task(keep_read(secured, log)) if secured is not None else None
     child.settle()
     log.info("worker_ready")
     await stop.wait()
+    if reading is not None:
+        reading.cancel()
     await server.close(GRACE_S)
     await worker.services.state.close()
     await worker.services.router.close()

@@ -26,7 +26,11 @@ def ask(
 ) -> None:
     """Ask a model one question; the answer streams, then tokens, time and cost follow."""
     installation = read_installation(data)
-    connection = Connection(installation.endpoint.url, installation.key(account).api_key)
+    connection = Connection(
+        installation.endpoint.url,
+        installation.key(account).api_key,
+        trust=installation.endpoint.trust,
+    )
     turns = [Turn("system", system)] if system else []
     answer = ask_model(
         connection,

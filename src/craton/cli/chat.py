@@ -28,7 +28,11 @@ def chat(
 ) -> None:
     """Talk with a model; each line you type is a turn. /reset begins anew, /exit ends."""
     installation = read_installation(data)
-    connection = Connection(installation.endpoint.url, installation.key(account).api_key)
+    connection = Connection(
+        installation.endpoint.url,
+        installation.key(account).api_key,
+        trust=installation.endpoint.trust,
+    )
     name = model or default_model(connection)
     beginning = [Turn("system", system)] if system else []
     turns = list(beginning)

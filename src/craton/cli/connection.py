@@ -1,14 +1,18 @@
 """HTTP to a running Craton, with nothing but the standard library: a command must start fast."""
 
 import http.client
+import re
+import ssl
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
 from craton.apis.native.contract import ErrorBody
+from craton.cli.installation import Trust
 from craton.kernel.errors import (
     AccessDenied,
     BadRequest,
@@ -31,6 +35,8 @@ Reads = TypeVar("Reads")
 V1 = "/craton/v1"
 TIMEOUT_S = 70
 """Above the 60 s that the slowest native operation may take, so that its own error arrives."""
+
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 Query = Mapping[str, str | int | None]
 
@@ -59,8 +65,11 @@ class _WireErrorBody(msgspec.Struct):
 class Connection:
     """Sends requests with one key; a connection each, since a command makes few."""
 
-    def __init__(self, url: str, api_key: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, url: str, api_key: str, *, timeout_s: float = TIMEOUT_S, trust: Trust | None = None
+    ) -> None:
         self.url = url
+        self._trust = trust
         self._key = api_key
         self._timeout_s = timeout_s
 
@@ -102,12 +111,7 @@ class Connection:
         self, method: str, target: str, body: bytes = b""
     ) -> Generator[http.client.HTTPResponse]:
         """Send a request; Unavailable if nobody answers, or the answer breaks off."""
-        parts = urlsplit(self.url)
-        kind = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
-        assert parts.hostname is not None, "the endpoint file holds a whole URL"
-        connection = kind(parts.hostname, parts.port, timeout=self._timeout_s)
+        connection = self._connection()
         headers = {"authorization": f"Bearer {self._key}", "content-type": "application/json"}
         try:
             connection.request(method, target, body or None, headers)
@@ -120,6 +124,37 @@ class Connection:
             ) from None
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        parts = urlsplit(self.url)
+        assert parts.hostname is not None, "the endpoint file holds a whole URL"
+        if parts.scheme != "https":
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=self._timeout_s)
+        context = client_context(self._trust or Trust())
+        return http.client.HTTPSConnection(
+            parts.hostname, parts.port, timeout=self._timeout_s, context=context
+        )
+
+
+def client_context(trust: Trust) -> ssl.SSLContext:
+    """A TLS context that takes the Craton of this data folder, and no other server.
+
+    A certificate that the operator gave is compared as it is: it is for a public name, and the
+    address used here is this machine's own.
+    """
+    try:
+        if trust.certificate:
+            pem = _CERTIFICATE.search(Path(trust.certificate).read_text(encoding="ascii"))
+            context = ssl.create_default_context(cadata=pem[0] if pem else "")
+            context.check_hostname = False
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+            return context
+        return ssl.create_default_context(cafile=trust.authority or None)
+    except (OSError, ValueError) as error:
+        raise Unavailable(
+            f"The certificate to know Craton by can't be read: {error}. Start Craton again; it "
+            "writes down what it serves with."
+        ) from None
 
 
 def segment(text: str) -> str:

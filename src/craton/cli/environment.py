@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from craton.cli.installation import Installation, read_installation
+from craton.cli.installation import Installation, Trust, read_installation
 from craton.cli.options import DATA, AsJson, CredentialsOf, Data
 from craton.cli.output import print_json, print_lines
 
@@ -36,17 +36,27 @@ def env(
 def variables_of(installation: Installation, account: str | None) -> dict[str, str]:
     """The variables by name."""
     key, endpoint = installation.key(account), installation.endpoint
+    url = endpoint.public_url
     return {
-        "AWS_ENDPOINT_URL": endpoint.url,
+        "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": key.access_key_id,
         "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
         "AWS_REGION": endpoint.region,
         "AWS_DEFAULT_REGION": endpoint.region,  # the one that boto3 reads
-        "OPENAI_BASE_URL": endpoint.url + "/v1",
+        "OPENAI_BASE_URL": url + "/v1",
         "OPENAI_API_KEY": key.api_key,
-        "ANTHROPIC_BASE_URL": endpoint.url,
+        "ANTHROPIC_BASE_URL": url,
         "ANTHROPIC_API_KEY": key.api_key,
+        **_authorities(endpoint.trust or Trust()),
     }
+
+
+def _authorities(trust: Trust) -> dict[str, str]:
+    """What makes programs trust the local authority: most take one file for all they trust."""
+    if not trust.authority:
+        return {}
+    replaced = ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+    return {**dict.fromkeys(replaced, trust.bundle), "NODE_EXTRA_CA_CERTS": trust.authority}
 
 
 def shell_lines(variables: Mapping[str, str], present: Mapping[str, str]) -> list[str]:

@@ -161,7 +161,9 @@ def endpoint(data: Path) -> tuple[Finding, EndpointFile | None, bool]:
     except CratonError as error:
         return Finding("running", State.WARN, error.message, advice), None, False
     try:
-        with Connection(found.url, "", timeout_s=TIMEOUT_S).open("GET", "/healthz") as answer:
+        with Connection(found.url, "", timeout_s=TIMEOUT_S, trust=found.trust).open(
+            "GET", "/healthz"
+        ) as answer:
             status = answer.status
             answer.read()
     except CratonError:
@@ -199,7 +201,7 @@ def running_craton(data: Path, found: EndpointFile, clock: Clock) -> list[Findin
 
 def _ready(data: Path, found: EndpointFile) -> Finding:
     try:
-        model = default_model(Connection(found.url, "", timeout_s=TIMEOUT_S))
+        model = default_model(Connection(found.url, "", timeout_s=TIMEOUT_S, trust=found.trust))
     except CratonError as error:
         advice = f"Wait if it has just started; else look into {data / 'craton.log'}."
         return Finding("ready", State.FAIL, error.message, advice)
@@ -208,7 +210,9 @@ def _ready(data: Path, found: EndpointFile) -> Finding:
 
 def _skew(found: EndpointFile, clock: Clock) -> Finding:
     try:
-        with Connection(found.url, "", timeout_s=TIMEOUT_S).open("GET", "/healthz") as answer:
+        with Connection(found.url, "", timeout_s=TIMEOUT_S, trust=found.trust).open(
+            "GET", "/healthz"
+        ) as answer:
             answer.read()
             date = answer.getheader("date")
     except CratonError as error:
@@ -228,7 +232,9 @@ def _skew(found: EndpointFile, clock: Clock) -> Finding:
 def _ledger(data: Path, found: EndpointFile) -> list[Finding]:
     try:
         key = read_installation(data).key()
-        verdict = Connection(found.url, key.api_key).get("/ledger/verify", Verdict)
+        verdict = Connection(found.url, key.api_key, trust=found.trust).get(
+            "/ledger/verify", Verdict
+        )
     except CratonError as error:
         advice = "Look at the checks above."
         return [Finding("ledger", State.FAIL, f"can't be verified: {error.message}", advice)]

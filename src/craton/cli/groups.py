@@ -33,7 +33,9 @@ def group(summary: str, example: str) -> typer.Typer:
 def connect(data: Path) -> Connection:
     """The running Craton of a data folder, with its default key."""
     installation = read_installation(data)
-    return Connection(installation.endpoint.url, installation.key().api_key)
+    return Connection(
+        installation.endpoint.url, installation.key().api_key, trust=installation.endpoint.trust
+    )
 
 
 def pages(

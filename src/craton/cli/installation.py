@@ -3,6 +3,7 @@
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,12 +16,33 @@ ENDPOINT_FILE = "endpoint.json"
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
+class Trust(msgspec.Struct, frozen=True):
+    """How a Craton that serves over TLS is known: paths of PEM files, or empty."""
+
+    authority: str = ""
+    """The local authority's certificate."""
+    bundle: str = ""
+    """The same with the system's authorities, for programs that trust one file only."""
+    certificate: str = ""
+    """The certificate that the operator gave."""
+    name: str = ""
+    """A name that it is for, if it isn't for the address."""
+
+
 class EndpointFile(msgspec.Struct, frozen=True):
     """Where the Craton of a data folder listens, or last did; written by `craton up`."""
 
     url: str
     pid: int
     region: str
+    trust: Trust | None = None
+
+    @property
+    def public_url(self) -> str:
+        """Where programs find it: by the name that its certificate is for, if that is another."""
+        if self.trust is None or not self.trust.name:
+            return self.url
+        return f"https://{self.trust.name}:{urlsplit(self.url).port}"
 
 
 @dataclass(frozen=True, slots=True)

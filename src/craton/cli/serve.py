@@ -20,7 +20,7 @@ from craton.bootstrap.up import Running, running, stop_on_signals
 from craton.cli.answer import Answer, Turn, ask, default_model
 from craton.cli.ask import write_piece
 from craton.cli.connection import Connection
-from craton.cli.installation import CREDENTIALS_FILE, read_installation
+from craton.cli.installation import CREDENTIALS_FILE, read_endpoint, read_installation
 from craton.cli.output import console, print_lines
 from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.errors import EngineNotReady, EngineTimeout, Unavailable
@@ -92,7 +92,8 @@ async def _serve(
 
 async def _until_ready(now: Running, told: Console, clock: Clock) -> str:
     """Wait until the default model answers; its name."""
-    connection = Connection(now.url, "", timeout_s=POLL_TIMEOUT_S)
+    trust = read_endpoint(now.settings.data).trust
+    connection = Connection(now.url, "", timeout_s=POLL_TIMEOUT_S, trust=trust)
     deadline_ns = clock.monotonic_ns() + READY_TIMEOUT_S * 1_000_000_000
     with told.status(f"Loading {now.settings.default_model}"):
         while True:
@@ -143,7 +144,8 @@ def _greet(
 ) -> None:
     """Ask the first question as any client would, and tell how to ask the next."""
     installation = read_installation(now.settings.data)
-    connection = Connection(now.url, installation.key().api_key)
+    endpoint = installation.endpoint
+    connection = Connection(now.url, installation.key().api_key, trust=endpoint.trust)
     shows = not quiet and not as_json
     if shows:
         print_lines("", f"> {FIRST_QUESTION}")
@@ -169,7 +171,7 @@ def _greet(
         print_lines(msgspec.json.encode(started).decode())
     elif shows:
         end = "Craton stops now, as --once says." if once else "Ctrl-C stops Craton."
-        print_lines("", answer.line(), *directions(now.url, data, model), "", end)
+        print_lines("", answer.line(), *directions(endpoint.public_url, data, model), "", end)
     sys.stdout.flush()
 
 

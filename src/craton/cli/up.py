@@ -1,5 +1,6 @@
 """`craton up`: its options. What it does is in `serve.py`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,14 @@ def up(
             help="Where OpenTelemetry traces go, such as http://127.0.0.1:4318; none by default.",
         ),
     ] = None,
+    tls: Annotated[
+        bool,
+        typer.Option("--tls", help="Serve over TLS; `craton env` tells programs whom to trust."),
+    ] = False,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="PEM file with a certificate of your own, for TLS.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file with its key.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Ask nothing and print nothing.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Stop after the first answer.")] = False,
     as_json: AsJson = False,
@@ -39,5 +48,8 @@ def up(
         engine=engine,
         workers=workers,
         otlp_endpoint=otlp_endpoint,
+        tls=tls,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
     )
     serve(settings, quiet=quiet, once=once, as_json=as_json)

@@ -25,6 +25,7 @@ from craton.http.message import (
 )
 from craton.http.refusal import plain_internal_error, plain_refusal
 from craton.http.server import HttpServer
+from craton.http.tls import ServerTls
 
 __all__ = [
     "ClientCounters",
@@ -47,6 +48,7 @@ __all__ = [
     "ResponseTooLarge",
     "ServerCounters",
     "ServerLimits",
+    "ServerTls",
     "Target",
     "Timeouts",
     "plain_internal_error",

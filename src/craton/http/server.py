@@ -61,7 +61,12 @@ class HttpServer:
         loop = asyncio.get_running_loop()
         self._tick(loop)
         self._listener = await loop.create_server(
-            lambda: Http1Connection(self, loop), sock=listening, backlog=BACKLOG, ssl=ssl_context
+            lambda: Http1Connection(self, loop),
+            sock=listening,
+            backlog=BACKLOG,
+            ssl=ssl_context,
+            ssl_handshake_timeout=None if ssl_context is None else self.limits.head_timeout_s,
+            ssl_shutdown_timeout=None if ssl_context is None else self.limits.linger_timeout_s,
         )
 
     def sweep(self) -> None:

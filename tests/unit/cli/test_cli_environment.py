@@ -107,6 +107,31 @@ def test_a_proxy_is_not_asked_for_this_craton(data: Path) -> None:
     assert shell_lines(variables, excepted) == shell_lines(variables, {})
 
 
+def trusting(data: Path, **trust: str) -> dict[str, str]:
+    url = "https://127.0.0.1:8400"
+    endpoint = {"url": url, "pid": 1, "region": "us-east-1", "trust": trust}
+    (data / ENDPOINT_FILE).write_bytes(msgspec.json.encode(endpoint))
+    return variables_of(read_installation(data), None)
+
+
+def test_over_tls_every_sdk_is_told_of_the_local_authority(data: Path) -> None:
+    told = trusting(data, authority="/d/ca.pem", bundle="/d/bundle.pem")
+    assert told["OPENAI_BASE_URL"] == "https://127.0.0.1:8400/v1"
+    assert {name: value for name, value in told.items() if name not in NAMES} == {
+        "AWS_CA_BUNDLE": "/d/bundle.pem",
+        "SSL_CERT_FILE": "/d/bundle.pem",
+        "REQUESTS_CA_BUNDLE": "/d/bundle.pem",
+        "NODE_EXTRA_CA_CERTS": "/d/ca.pem",
+    }
+
+
+def test_a_certificate_of_ones_own_needs_no_authority_and_gives_its_name(data: Path) -> None:
+    told = trusting(data, certificate="/own.pem", name="gateway.example.org")
+    assert list(told) == NAMES
+    assert told["AWS_ENDPOINT_URL"] == "https://gateway.example.org:8400"
+    assert trusting(data, certificate="/own.pem")["AWS_ENDPOINT_URL"] == "https://127.0.0.1:8400"
+
+
 def test_a_credentials_file_that_others_can_read_is_refused(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
