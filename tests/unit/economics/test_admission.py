@@ -27,7 +27,9 @@ def books() -> Iterator[Books]:
 
 
 def hold(number: int, output: int) -> Hold:
-    return Hold(f"{number:>036}", "acc", "lab.model", AT_MS, {"output_tokens": output}, "proj", "key")
+    return Hold(
+        f"{number:>036}", "acc", "lab.model", AT_MS, {"output_tokens": output}, "proj", "key"
+    )
 
 
 def asked(books: Books, owner: str, hold: Hold) -> "asyncio.Future[Held]":
