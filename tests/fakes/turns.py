@@ -13,6 +13,7 @@ from craton.apis.exchange import Exchange
 from craton.apis.inference import Inference
 from craton.apis.openai.endpoints import WIRE
 from craton.apis.permit import Permits, Place
+from craton.economics.bounds import Bounded
 from craton.economics.contract import Held, Hold, Posted, Void, Voided
 from craton.economics.meters import UsageRecord
 from craton.http import Headers, HttpRequest
@@ -20,7 +21,7 @@ from craton.kernel.clock import ManualClock
 from craton.kernel.ids import Ids
 from craton.kernel.log import Log
 from craton.messages import Event, Request
-from craton.models.card import MODELS, EchoSource, ModelCard
+from craton.models.card import MODELS, EchoSource, ModelCard, Source
 from craton.models.engine import Stop
 from craton.models.router import Router
 from craton.store.kind import Change
@@ -37,12 +38,13 @@ class FakeState:
         self.refuse: dict[str, Exception] = {}
         self.gates: dict[str, asyncio.Event] = {}
         self.arrived: dict[str, asyncio.Event] = {
-            name: asyncio.Event() for name in ("hold", "post", "void")
+            name: asyncio.Event() for name in ("hold", "admit", "post", "void")
         }
 
-    _READS: dict[str, Any] = {"hold": Hold, "post": UsageRecord, "void": Void}
+    _READS: dict[str, Any] = {"hold": Hold, "admit": Hold, "post": UsageRecord, "void": Void}
     _REPLIES: dict[str, msgspec.Struct] = {
         "hold": Held(1),
+        "admit": Held(1, 1234),
         "post": Posted(42, "USD"),
         "void": Voided(True),
     }
@@ -162,15 +164,25 @@ def permits(clock: ManualClock, directory: Directory | None = None) -> Permits:
 class Turn:
     """One request on its way through `Inference`."""
 
-    def __init__(self, engine: Any, *, stream: bool, prompt: str = "one two three") -> None:
+    def __init__(
+        self,
+        engine: Any,
+        *,
+        stream: bool,
+        prompt: str = "one two three",
+        source: Source | None = None,
+        **members: Any,
+    ) -> None:
         self.clock = ManualClock()
         self.state = FakeState()
         self.responder = FakeResponder()
         self.log = io.BytesIO()
         router = Router(lambda _: engine, lambda _: None)
-        card = ModelCard(MODEL, "Scripted", "Test", EchoSource(), 1000, 100)
+        card = ModelCard(MODEL, "Scripted", "Test", source or EchoSource(), 1000, 100)
         router.apply(Change(MODELS.name, card.id, msgspec.json.encode(card)))
+        self.bounded = Bounded()
         self.inference = Inference(
+            bounded=self.bounded,
             router=router,
             state=self.state,  # type: ignore[arg-type]
             clock=self.clock,
@@ -180,6 +192,7 @@ class Turn:
             "model": MODEL,
             "stream": stream,
             "messages": [{"role": "user", "content": prompt}],
+            **members,
         }
         if stream:
             document["stream_options"] = {"include_usage": True}
