@@ -192,7 +192,7 @@ class StateProcess:
         self.pipeline = Pipeline(
             self.connection,
             self._reader,
-            note_commands(self.holds, self.seen),
+            self.commands(),
             clock=self.clock,
             log=Log("state", stream=self.log, level=Level.DEBUG),
             metrics=self.metrics,
@@ -202,6 +202,10 @@ class StateProcess:
         loop = asyncio.get_running_loop()
         Path(self.socket).unlink(missing_ok=True)
         self._server = await loop.create_unix_server(self.pipeline.channel, self.socket)
+
+    def commands(self) -> Commands:
+        """What can be asked of it."""
+        return note_commands(self.holds, self.seen)
 
     async def stop(self) -> None:
         """Die as `kill -9` does: connections end, nothing is said."""
