@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.policies_peer.cases import Cases, decide, verdict
+from tests.policies_peer.recording import Recording
 from tests.policies_peer.shrinking import shrunk
 
 PEER = "@cloud-copilot/iam-simulate"
@@ -78,21 +79,21 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the peer is installed")
-    parser.add_argument("--record", type=Path, help="write the cases and the peer's answers there")
+    parser.add_argument("--record", type=Path, help="write cases and the peer's answers there")
     arguments = parser.parse_args()
     peer = Peer(install(arguments.cache))
     cases = Cases(arguments.seed)
     started = time.monotonic()
     answers: Counter[str] = Counter()
     disagreements: list[dict[str, Any]] = []
-    recorded: list[dict[str, Any]] = []
+    recording = Recording()
     try:
         for begin in range(0, arguments.cases, BATCH):
             batch = [cases.case() for _ in range(min(BATCH, arguments.cases - begin))]
             for case, theirs in zip(batch, peer.ask(batch), strict=True):
                 ours = verdict(decide(case))
                 answers[ours] += 1
-                recorded.append({**case, "expected": theirs})
+                recording.consider(case, theirs)
                 if ours != theirs:
                     disagreements.append(case)
         for case in disagreements[:SHOWN_MAX]:
@@ -100,8 +101,7 @@ def main() -> int:
     finally:
         peer.close()
     if arguments.record:
-        lines = [json.dumps(case, sort_keys=True) for case in recorded]
-        arguments.record.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+        arguments.record.write_text(recording.text(), encoding="utf-8")
     told = ", ".join(f"{count} {name}" for name, count in sorted(answers.items()))
     print(
         f"{arguments.cases} cases, seed {arguments.seed}, {time.monotonic() - started:.0f} s: "

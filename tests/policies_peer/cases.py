@@ -276,7 +276,7 @@ def decide(case: Json) -> Decision:
             level,
             [
                 CompiledPolicy(str(number), read_document(json.dumps(document)))
-                for number, document in enumerate(case["policies"][level])
+                for number, document in enumerate(case["policies"].get(level, []))
             ],
         )
         for level in Level

@@ -230,6 +230,11 @@ def _within(texts: Sequence[str]) -> Test:
 
     def test(text: str, _: Facts) -> bool:
         found = values.address(text)
-        return found is not None and any(network.holds(found) for network in networks)
+        if found is None:
+            return False
+        for network in networks:  # noqa: SIM110 - a generator costs more than the loop
+            if network.holds(found):
+                return True
+        return False
 
     return test

@@ -21,7 +21,6 @@ from craton.kernel.errors import BadRequest
 CHARACTERS_MAX = 6144
 """IAM's limit for a managed policy. White space between members doesn't count."""
 TEXT_MAX = 65_536
-DEPTH_MAX = 20
 WITH_VARIABLES = "2012-10-17"
 VERSIONS = ("2008-10-17", WITH_VARIABLES)
 
@@ -95,18 +94,25 @@ def read_document(text: str) -> Document:
     if not isinstance(document, dict):
         raise BadRequest('The policy must be a JSON object with "Version" and "Statement".')
     members = cast("Json", document)
-    whole = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
-    try:
-        whole.encode()
-    except UnicodeEncodeError:
-        raise BadRequest("The policy has an escape that stands for half a character.") from None
-    size = len(whole)
+    size = _characters(members)
     if size > CHARACTERS_MAX:
         raise BadRequest(
             f"The policy has {size} characters without white space; the most is {CHARACTERS_MAX}. "
             "Use wildcards, or split it into several policies."
         )
     return _document(members)
+
+
+def _characters(members: Json) -> int:
+    """How long the document is without the white space between its members."""
+    try:
+        whole = json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+        whole.encode()
+    except RecursionError:
+        raise BadRequest("The policy is nested too deeply.") from None
+    except UnicodeEncodeError:
+        raise BadRequest("The policy has an escape that stands for half a character.") from None
+    return len(whole)
 
 
 def _document(members: Json) -> Document:

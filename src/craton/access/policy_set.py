@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from craton.access.policy_conditions import compile_condition
+from craton.access.policy_conditions import Holds, compile_condition
 from craton.access.policy_document import Document, Effect, Statement
 from craton.access.policy_patterns import Facts, Patterns, Style
 from craton.access.records import Level
 
-ACTIONS_MAX = 1000
-"""Actions remembered with the statements about them; callers can't invent new ones."""
-DECISIONS_MAX = 10_000
+KNOWN_MAX = 10_000
+"""Actions on resources that are remembered for each caller, with what is known about them."""
 
 
 OWN_ACTIONS = "craton:"
@@ -45,9 +44,15 @@ class CompiledStatement:
     """A statement ready to be asked."""
 
     __slots__ = (
-        "_actions", "_conditions", "_is_not_action", "_is_not_resource", "_resources", "effect",
-        "keys", "name",
-    )  # fmt: skip
+        "_actions",
+        "_is_not_action",
+        "_is_not_resource",
+        "_resources",
+        "conditions",
+        "effect",
+        "keys",
+        "name",
+    )
 
     def __init__(self, statement: Statement, *, variables: bool) -> None:
         self.effect = statement.effect
@@ -57,7 +62,7 @@ class CompiledStatement:
         self._resources = Patterns(statement.resources, Style.ARN, variables=variables)
         self._is_not_resource = statement.is_not_resource
         conditions = [compile_condition(c, variables=variables) for c in statement.conditions]
-        self._conditions = tuple([condition.holds for condition in conditions])
+        self.conditions = tuple([condition.holds for condition in conditions])
         self.keys = self._resources.keys.union(*[condition.keys for condition in conditions])
         """Condition keys that it reads."""
 
@@ -65,18 +70,17 @@ class CompiledStatement:
         """Whether it says anything of an action."""
         return self._actions.matches(action, _NO_FACTS) is not self._is_not_action
 
-    def applies(self, resource: str, facts: Facts) -> bool:
-        """Whether its resource and all its conditions match."""
+    @property
+    def reads_resource(self) -> bool:
+        """Whether its resources have variables, so that each request must be compared anew."""
+        return bool(self._resources.keys)
+
+    def covers(self, resource: str, facts: Facts) -> bool:
+        """Whether its resources match."""
         if self._is_not_resource:
             # A variable without a value: IAM lets the element match no resource at all.
-            if not self._resources.differs(resource, facts):
-                return False
-        elif not self._resources.matches(resource, facts):
-            return False
-        for holds in self._conditions:  # noqa: SIM110 - a generator costs more than the loop
-            if not holds(facts):
-                return False
-        return True
+            return self._resources.differs(resource, facts)
+        return self._resources.matches(resource, facts)
 
 
 _NO_FACTS: Facts = dict[str, str]()
@@ -99,21 +103,21 @@ class CompiledPolicy:
 
 @dataclass(frozen=True, slots=True)
 class _Ruling:
-    """One statement about an action, and what is decided if it applies."""
+    """One statement about an action on a resource, and what is decided if it applies."""
 
-    statement: CompiledStatement
+    conditions: tuple[Holds, ...]
     decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """All statements about one action."""
+    """All statements about one action on one resource."""
 
     denying: tuple[_Ruling, ...]
     allowing: tuple[tuple[Level, tuple[_Ruling, ...]], ...]
     """For each level that has policies, the statements that could allow."""
     is_stable: bool
-    """Whether the same action on the same resource is always decided the same."""
+    """Whether they always decide the same."""
 
 
 Attached = Sequence[tuple[Level, Sequence[CompiledPolicy]]]
@@ -129,7 +133,7 @@ class PolicySet:
         self._attached = [(level, policies) for level, policies in attached if policies]
         self._varying = frozenset(varying)
         self._is_operator = is_operator
-        self._rules: dict[str, _Rules] = {}
+        self._rules: dict[tuple[str, str], _Rules] = {}
         self._decisions: dict[tuple[str, str], Decision] = {}
 
     def known(self, action: str, resource: str) -> Decision | None:
@@ -138,19 +142,19 @@ class PolicySet:
 
     def decide(self, action: str, resource: str, facts: Facts) -> Decision:
         """Whether the caller may do something to a resource."""
-        rules = self._rules.get(action)
+        rules = self._rules.get((action, resource))
         if rules is None:
-            if len(self._rules) >= ACTIONS_MAX:
+            if len(self._rules) >= KNOWN_MAX:
                 self._rules.clear()
-            rules = self._rules[action] = self._rules_about(action)
-        decision = _decide(rules, resource, facts)
-        if rules.is_stable:
-            if len(self._decisions) >= DECISIONS_MAX:
                 self._decisions.clear()
+            rules = self._rules[action, resource] = self._rules_about(action, resource)
+        decision = _decide(rules, facts)
+        if rules.is_stable:
             self._decisions[action, resource] = decision
         return decision
 
-    def _rules_about(self, action: str) -> _Rules:
+    def _rules_about(self, action: str, resource: str) -> _Rules:
+        """The statements that are left when all that is certain of them has been looked at."""
         denying: list[_Ruling] = []
         allowing: list[tuple[Level, tuple[_Ruling, ...]]] = []
         keys: set[str] = set()
@@ -162,10 +166,15 @@ class PolicySet:
                 for statement in policy.statements:
                     if not statement.is_about(action):
                         continue
+                    conditions = statement.conditions
+                    if statement.reads_resource:
+                        conditions = (_covering(statement, resource), *conditions)
+                    elif not statement.covers(resource, _NO_FACTS):
+                        continue
                     keys |= statement.keys
                     is_allowed = statement.effect is Effect.ALLOW
                     ruling = _Ruling(
-                        statement,
+                        conditions,
                         Decision(is_allowed, not is_allowed, level, policy.name, statement.name),
                     )
                     (allowing_here if is_allowed else denying).append(ruling)
@@ -173,16 +182,27 @@ class PolicySet:
         return _Rules(tuple(denying), tuple(allowing), keys.isdisjoint(self._varying))
 
 
-def _decide(rules: _Rules, resource: str, facts: Facts) -> Decision:
+def _covering(statement: CompiledStatement, resource: str) -> Holds:
+    return lambda facts: statement.covers(resource, facts)
+
+
+def _decide(rules: _Rules, facts: Facts) -> Decision:
     for ruling in rules.denying:
-        if ruling.statement.applies(resource, facts):
+        if _applies(ruling, facts):
             return ruling.decision
     decision = ALLOWED
     for level, rulings in rules.allowing:
         for ruling in rulings:
-            if ruling.statement.applies(resource, facts):
+            if _applies(ruling, facts):
                 decision = ruling.decision
                 break
         else:
             return Decision(is_allowed=False, level=level)
     return decision
+
+
+def _applies(ruling: _Ruling, facts: Facts) -> bool:
+    for holds in ruling.conditions:  # noqa: SIM110 - a generator costs more than the loop
+        if not holds(facts):
+            return False
+    return True

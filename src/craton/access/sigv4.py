@@ -24,6 +24,8 @@ from craton.kernel.errors import Unauthenticated
 ALGORITHM = "AWS4-HMAC-SHA256"
 SKEW_S_MAX = 300
 """How far the client's clock may be off."""
+AUTHORITY = ":authority"
+"""What SDKs that speak HTTP/2 sign for the host (AWS's for JavaScript does); it sorts first."""
 EXPIRES_S_MAX = 604_800
 """A presigned request is good for a week at most."""
 
@@ -106,6 +108,8 @@ def verify(
     scope = claim.scope
     _check_scope(scope, services, region)
     signed_s = _check_time(claim, now_s)
+    if scope.signed_headers[0] == AUTHORITY and "host" in headers:
+        headers = {**headers, AUTHORITY: headers["host"]}
     _check_headers(scope, headers)
     if "x-amz-security-token" in headers or b"X-Amz-Security-Token=" in raw_query:
         _refuse(
@@ -260,7 +264,7 @@ def _scope(credential: str, signed_headers: str) -> _Scope:
             f"{terminator[:50]!r}.",
         )
     names = tuple(signed_headers.split(";"))
-    if "host" not in names:
+    if "host" not in names and names[0] != AUTHORITY:
         _refuse(
             "InvalidSignatureException",
             "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.",

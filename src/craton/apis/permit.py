@@ -13,6 +13,7 @@ from craton.access.directory import Directory
 from craton.access.policies import (
     ANY_RESOURCE,
     CALL_WITH_BEARER_TOKEN,
+    PROFILE,
     VARYING_KEYS,
     Bound,
     bearer_token_type,
@@ -34,7 +35,6 @@ COUNT_TOKENS = "bedrock:CountTokens"
 ALWAYS_ALLOWED = frozenset({"sts:GetCallerIdentity"})
 """Whoever has a good key may ask who it is; IAM has it so as well."""
 
-_PROFILE = ":inference-profile/"
 _SIGNATURE = Credential.SIGNATURE
 
 
@@ -54,11 +54,11 @@ def model_arns(
     if name == model:
         return None, arn
     if name.startswith("arn:"):
-        is_profile = _PROFILE in name
+        is_profile = PROFILE in name
         name = name.partition("/")[2]
         if name == model and not is_profile:
             return None, arn
-    return f"arn:aws:bedrock:{place.region}:{account}{_PROFILE}{name}", arn
+    return f"arn:aws:bedrock:{place.region}:{account}{PROFILE}{name}", arn
 
 
 class Permit:
