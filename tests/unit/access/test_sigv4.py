@@ -297,6 +297,39 @@ def test_an_unsigned_body_is_refused(value: str) -> None:
     assert value in error.message
 
 
+def as_javascript_signs(host: str) -> Signed:
+    """What @aws-sdk/client-bedrock-runtime 3.1164.0 sent over HTTP/2, with the secret `b`."""
+    names = (
+        ":authority;amz-sdk-invocation-id;amz-sdk-request;content-length;content-type;"
+        "x-amz-content-sha256;x-amz-date;x-amz-user-agent"
+    )
+    signature = "fdae72c79738e4fa532e761559b3d85e233207102e71a48c588447ab0c8b950a"
+    body = b'{"messages":[{"role":"user","content":[{"text":"x"}]}]}'
+    headers = {
+        "host": host,
+        "amz-sdk-invocation-id": "90fc78af-934e-4d25-b309-4cb91a579a80",
+        "amz-sdk-request": "attempt=1; max=3",
+        "content-length": str(len(body)),
+        "content-type": "application/json",
+        "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
+        "x-amz-date": "20261123T002800Z",
+        "x-amz-user-agent": "aws-sdk-js/3.1163.0",
+        "authorization": "AWS4-HMAC-SHA256 Credential=A/20261123/us-east-1/bedrock/aws4_request, "
+        f"SignedHeaders={names}, Signature={signature}",
+    }
+    now_s = calendar.timegm((2026, 11, 23, 0, 28, 0))
+    return Signed("POST", b"/model/m/converse", b"", headers, body, now_s)
+
+
+def test_the_authority_may_be_signed_for_the_host() -> None:
+    signed = as_javascript_signs("127.0.0.1:18999")
+    assert verify(signed, secret_for=lambda _: "b").access_key_id == "A"
+    other = as_javascript_signs("127.0.0.1:18998")
+    assert "does not match" in refusal(other, secret_for=lambda _: "b").message
+    del signed.headers["host"]
+    assert "':authority'" in refusal(signed, secret_for=lambda _: "b").message
+
+
 def test_signing_in_both_ways_at_once_is_refused() -> None:
     signed = sign("GET", "/", body=b"", presigned=True)
     both = signed._replace(headers=sign().headers)
