@@ -80,15 +80,15 @@ def piece_of(name: str, part: dict[str, Any]) -> str:
             return part["outputText"]
 
 
-def client(craton: Craton, service: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=craton.url,
-        region_name="us-east-1",
-        aws_access_key_id=craton.keys.access_key_id,
-        aws_secret_access_key=craton.keys.secret_access_key,
-        config=Config(retries={"max_attempts": 0}),
-    )
+def client(craton: Craton, service: str, **changed: str) -> Any:
+    settings = {
+        "endpoint_url": craton.url,
+        "region_name": "us-east-1",
+        "aws_access_key_id": craton.keys.access_key_id,
+        "aws_secret_access_key": craton.keys.secret_access_key,
+        **changed,
+    }
+    return boto3.client(service, config=Config(retries={"max_attempts": 0}), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +105,11 @@ def bedrock(echo: Craton) -> Iterator[Any]:
     made.close()
 
 
-def native(craton: Craton, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def native(craton: Craton, method: str, path: str, body: Any = None) -> dict[str, Any]:
     """The operator's own API."""
     request = urllib.request.Request(
         f"{craton.url}/craton/v1{path}",
+        method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={
             "authorization": f"Bearer {craton.keys.api_key}",
@@ -117,6 +118,29 @@ def native(craton: Craton, path: str, body: dict[str, Any] | None = None) -> dic
     )
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)
+
+
+CLAUDE, LLAMA = "eu.anthropic.claude-sonnet-4-6", "meta.llama3-8b-instruct-v1:0"
+ONLY_ANTHROPIC, EMBEDDER, REMOTE = "test.claude-like", "test.embedder", "test.elsewhere"
+MODELS: list[dict[str, Any]] = [
+    {"id": ONLY_ANTHROPIC, "source": {"type": "echo"}, "formats": ["anthropic-messages"]},
+    {"id": EMBEDDER, "source": {"type": "echo"}, "output_modalities": ["EMBEDDING"]},
+    {"id": REMOTE, "source": {"type": "remote", "origin": "http://127.0.0.1:9", "model": "m"}},
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def catalogue(echo: Craton) -> Iterator[None]:
+    """Other models and names, beside the echo model itself; taken out again."""
+    for model in MODELS:
+        native(echo, "POST", "/models", model)
+    for alias in (CLAUDE, LLAMA):
+        native(echo, "POST", "/aliases", {"name": alias, "model": ECHO})
+    yield
+    for alias in (CLAUDE, LLAMA):
+        native(echo, "DELETE", f"/aliases/{alias}")
+    for model in MODELS:
+        native(echo, "DELETE", f"/models/{model['id']}")
 
 
 def fits(operation: str, answer: dict[str, Any], service: str = "bedrock-runtime") -> None:
@@ -208,12 +232,10 @@ def test_a_limit_of_tokens_ends_the_answer_in_the_formats_own_words(
             assert (answer["inputTextTokenCount"], answer["results"][0]["tokenCount"]) == (3, 2)
 
 
-def test_an_alias_answers_in_whatever_format_its_callers_speak(echo: Craton, runtime: Any) -> None:
-    native(echo, "/aliases", {"name": "anthropic.claude-sonnet-4-6", "model": ECHO})
-    native(echo, "/aliases", {"name": "meta.llama3-8b-instruct-v1:0", "model": ECHO})
-    claude = invoke(runtime, TEXT_BODIES["anthropic"], "anthropic.claude-sonnet-4-6")
-    llama = invoke(runtime, TEXT_BODIES["llama"], "meta.llama3-8b-instruct-v1:0")
-    assert claude["model"] == "anthropic.claude-sonnet-4-6"
+def test_an_alias_answers_in_whatever_format_its_callers_speak(runtime: Any) -> None:
+    claude = invoke(runtime, TEXT_BODIES["anthropic"], CLAUDE)
+    llama = invoke(runtime, TEXT_BODIES["llama"], LLAMA)
+    assert claude["model"] == CLAUDE
     assert claude["type"] == "message"
     assert llama["generation"] == SAID
 
@@ -239,18 +261,13 @@ def test_the_anthropic_sdk_for_bedrock_works_whole_and_streamed(echo: Craton) ->
 
 
 def test_a_card_that_names_formats_refuses_the_others(echo: Craton, runtime: Any) -> None:
-    native(
-        echo,
-        "/models",
-        {"id": "test.claude-like", "source": {"type": "echo"}, "formats": ["anthropic-messages"]},
-    )
-    assert invoke(runtime, TEXT_BODIES["anthropic"], "test.claude-like")["type"] == "message"
+    assert invoke(runtime, TEXT_BODIES["anthropic"], ONLY_ANTHROPIC)["type"] == "message"
     code, message = refused(
-        runtime.invoke_model, modelId="test.claude-like", body=json.dumps(TEXT_BODIES["llama"])
+        runtime.invoke_model, modelId=ONLY_ANTHROPIC, body=json.dumps(TEXT_BODIES["llama"])
     )
     assert code == "ValidationException"
     assert "anthropic-messages (`anthropic_version` and `messages`)" in message
-    view = native(echo, "/models/test.claude-like")
+    view = native(echo, "GET", f"/models/{ONLY_ANTHROPIC}")
     assert view["formats"] == ["anthropic-messages"]
 
 
@@ -318,7 +335,7 @@ def test_the_embedded_model_answers_claude_code_and_its_stream_ends_after_the_bi
     assert "".join(piece_of("anthropic", part) for part in parts) == text_of("anthropic", answer)
     metrics = parts[-1]["amazon-bedrock-invocationMetrics"]
     assert metrics["inputTokenCount"] == answer["usage"]["input_tokens"]
-    record = native(smol, "/usage?limit=1")["records"][0]
+    record = native(smol, "GET", "/usage?limit=1")["records"][0]
     assert record["quantities"]["output_tokens"] == metrics["outputTokenCount"]
     runtime.close()
 
@@ -338,35 +355,26 @@ def test_an_embedded_model_gives_no_vectors_and_says_so(smol: Craton) -> None:
 # --- embeddings ---------------------------------------------------------------------------------
 
 
-def test_titan_embeds_in_both_versions(echo: Craton, runtime: Any) -> None:
-    native(
-        echo,
-        "/models",
-        {
-            "id": "test.embedder",
-            "source": {"type": "echo"},
-            "output_modalities": ["EMBEDDING"],
-        },
-    )
-    plain = invoke(runtime, {"inputText": SAID}, "test.embedder")
+def test_titan_embeds_in_both_versions(runtime: Any) -> None:
+    plain = invoke(runtime, {"inputText": SAID}, EMBEDDER)
     assert len(plain["embedding"]) == 384
     assert plain["inputTextTokenCount"] == 3
     assert plain["embeddingsByType"] == {"float": plain["embedding"]}
     short = invoke(
         runtime,
         {"inputText": SAID, "dimensions": 256, "embeddingTypes": ["binary", "float"]},
-        "test.embedder",
+        EMBEDDER,
     )
     assert math.isclose(math.hypot(*short["embedding"]), 1)
     assert set(short["embeddingsByType"]["binary"]) == {0, 1}
     assert len(short["embeddingsByType"]["binary"]) == 256
     code, message = refused(
-        runtime.invoke_model, modelId="test.embedder", body=json.dumps(TEXT_BODIES["llama"])
+        runtime.invoke_model, modelId=EMBEDDER, body=json.dumps(TEXT_BODIES["llama"])
     )
     assert (code, "generates no text" in message) == ("ValidationException", True)
 
 
-def test_cohere_embeds_many_texts_in_many_types(echo: Craton, runtime: Any) -> None:
+def test_cohere_embeds_many_texts_in_many_types(runtime: Any) -> None:
     texts = ["one two", "three"]
     plain = invoke(runtime, {"texts": texts, "input_type": "search_document"})
     assert plain["response_type"] == "embeddings_floats"
@@ -399,7 +407,7 @@ def test_an_embedding_is_billed_by_its_input_alone(echo: Craton, runtime: Any) -
     headers = answer["ResponseMetadata"]["HTTPHeaders"]
     assert headers["x-amzn-bedrock-input-token-count"] == "3"
     assert "x-amzn-bedrock-output-token-count" not in headers
-    record = native(echo, "/usage?limit=1")["records"][0]
+    record = native(echo, "GET", "/usage?limit=1")["records"][0]
     assert record["request_id"] == answer["ResponseMetadata"]["RequestId"]
     assert record["quantities"] == {"input_tokens": 3}
 
@@ -428,12 +436,10 @@ def test_the_tokens_of_a_conversation_are_those_that_converse_tells(smol: Craton
     runtime.close()
 
 
-def test_a_remote_model_can_not_count_and_says_so(echo: Craton, runtime: Any) -> None:
-    source = {"type": "remote", "origin": "http://127.0.0.1:9", "model": "m"}
-    native(echo, "/models", {"id": "test.remote", "source": source})
+def test_a_remote_model_can_not_count_and_says_so(runtime: Any) -> None:
     messages = [{"role": "user", "content": [{"text": SAID}]}]
     code, message = refused(
-        runtime.count_tokens, modelId="test.remote", input={"converse": {"messages": messages}}
+        runtime.count_tokens, modelId=REMOTE, input={"converse": {"messages": messages}}
     )
     assert code == "ValidationException"
     assert "can't count tokens" in message
@@ -442,8 +448,7 @@ def test_a_remote_model_can_not_count_and_says_so(echo: Craton, runtime: Any) ->
 # --- profiles and availability ------------------------------------------------------------------
 
 
-def test_models_and_aliases_are_profiles_page_by_page(echo: Craton, bedrock: Any) -> None:
-    native(echo, "/aliases", {"name": "us.anthropic.claude-opus-4-8", "model": ECHO})
+def test_models_and_aliases_are_profiles_page_by_page(bedrock: Any) -> None:
     paginator = bedrock.get_paginator("list_inference_profiles")
     pages = list(paginator.paginate(PaginationConfig={"PageSize": 1}))
     found = [profile for page in pages for profile in page["inferenceProfileSummaries"]]
@@ -452,7 +457,7 @@ def test_models_and_aliases_are_profiles_page_by_page(echo: Craton, bedrock: Any
         fits("ListInferenceProfiles", page, "bedrock")
     ids = [profile["inferenceProfileId"] for profile in found]
     assert ids == sorted(ids)
-    assert {ECHO, "us.anthropic.claude-opus-4-8"} <= set(ids)
+    assert {ECHO, CLAUDE} <= set(ids)
     whole = bedrock.list_inference_profiles(typeEquals="SYSTEM_DEFINED")
     assert [one["inferenceProfileId"] for one in whole["inferenceProfileSummaries"]] == ids
     none = bedrock.list_inference_profiles(typeEquals="APPLICATION")
@@ -461,11 +466,8 @@ def test_models_and_aliases_are_profiles_page_by_page(echo: Craton, bedrock: Any
     assert (code, "nextToken" in message) == ("ValidationException", True)
 
 
-def test_a_profile_is_found_by_id_and_arn_and_can_be_asked(
-    echo: Craton, bedrock: Any, runtime: Any
-) -> None:
-    native(echo, "/aliases", {"name": "eu.anthropic.claude-haiku-4-5", "model": ECHO})
-    one = bedrock.get_inference_profile(inferenceProfileIdentifier="eu.anthropic.claude-haiku-4-5")
+def test_a_profile_is_found_by_id_and_arn_and_can_be_asked(bedrock: Any, runtime: Any) -> None:
+    one = bedrock.get_inference_profile(inferenceProfileIdentifier=CLAUDE)
     fits("GetInferenceProfile", one, "bedrock")
     assert one["models"][0]["modelArn"].endswith(f"foundation-model/{ECHO}")
     arn = one["inferenceProfileArn"]
@@ -483,6 +485,50 @@ def test_a_model_of_the_catalogue_is_available(bedrock: Any) -> None:
     assert told["agreementAvailability"]["status"] == "AVAILABLE"
     code, _ = refused(bedrock.get_foundation_model_availability, modelId="no.such")
     assert code == "ResourceNotFoundException"
+
+
+def test_policies_decide_about_the_model_whatever_the_operation(echo: Craton) -> None:
+    made = native(echo, "POST", "/keys", {"name": "narrow"})
+    bound = f"/keys/{made['access_key_id']}/policies/narrow"
+    statement = {
+        "Effect": "Allow",
+        "Action": ["bedrock:InvokeModel*", "bedrock:CountTokens", "bedrock:Get*"],
+        "Resource": [
+            f"arn:aws:bedrock:*::foundation-model/{ECHO}",
+            "arn:aws:bedrock:*:*:inference-profile/eu.*",
+        ],
+    }
+    native(echo, "PUT", bound, {"Version": "2012-10-17", "Statement": [statement]})
+    narrow = {
+        "aws_access_key_id": made["access_key_id"],
+        "aws_secret_access_key": made["secret_access_key"],
+    }
+    runtime, bedrock = (client(echo, name, **narrow) for name in ("bedrock-runtime", "bedrock"))
+    body = TEXT_BODIES["llama"]
+    counted = {"invokeModel": {"body": json.dumps(body)}}
+    embedding = {"inputText": SAID, "dimensions": 8}
+    assert invoke(runtime, body)["generation"] == SAID
+    assert invoke(runtime, body, CLAUDE)["generation"] == SAID
+    assert len(invoke(runtime, embedding)["embedding"]) == 8
+    assert stream(runtime, body)
+    assert runtime.count_tokens(modelId=ECHO, input=counted)["inputTokens"] == 5
+    assert bedrock.get_foundation_model(modelIdentifier=ECHO)
+    assert bedrock.get_inference_profile(inferenceProfileIdentifier=CLAUDE)
+    for call, named in (
+        (runtime.invoke_model, {"modelId": LLAMA, "body": json.dumps(body)}),
+        (runtime.invoke_model, {"modelId": EMBEDDER, "body": json.dumps(embedding)}),
+        (
+            runtime.invoke_model_with_response_stream,
+            {"modelId": ONLY_ANTHROPIC, "body": json.dumps(TEXT_BODIES["anthropic"])},
+        ),
+        (runtime.count_tokens, {"modelId": LLAMA, "input": counted}),
+        (bedrock.get_foundation_model, {"modelIdentifier": EMBEDDER}),
+        (bedrock.get_inference_profile, {"inferenceProfileIdentifier": LLAMA}),
+        (bedrock.list_inference_profiles, {}),
+    ):
+        assert refused(call, **named)[0] == "AccessDeniedException", call
+    for each in (runtime, bedrock):
+        each.close()
 
 
 # --- what else Converse's callers send ----------------------------------------------------------

@@ -15,11 +15,12 @@ from craton.apis.bedrock.call import Call, Document
 from craton.apis.bedrock.inference import InferenceHandlers
 from craton.apis.bedrock.inference_profiles import get_inference_profile, list_inference_profiles
 from craton.apis.bedrock.models import (
-    get_availability,
-    get_foundation_model,
+    availability,
     list_foundation_models,
+    summary,
 )
 from craton.apis.exchange import Exchange
+from craton.apis.permit import GET_MODEL, INVOKE, INVOKE_STREAM
 from craton.apis.services import Services
 from craton.http import HttpRequest
 from craton.kernel.errors import CratonError
@@ -28,10 +29,23 @@ Operation = tuple[str, str]
 Handler = Callable[[Exchange, Call, Document], Awaitable[None]]
 
 ACTIONS: Mapping[Operation, str] = {
-    ("bedrock-runtime", "Converse"): "bedrock:InvokeModel",
-    ("bedrock-runtime", "ConverseStream"): "bedrock:InvokeModelWithResponseStream",
+    ("bedrock-runtime", "Converse"): INVOKE,
+    ("bedrock-runtime", "ConverseStream"): INVOKE_STREAM,
 }
 """IAM names two operations differently from the API; all others are `service:Operation`."""
+
+ABOUT_ONE_THING = frozenset(
+    {
+        ("bedrock-runtime", "Converse"),
+        ("bedrock-runtime", "ConverseStream"),
+        ("bedrock-runtime", "InvokeModel"),
+        ("bedrock-runtime", "InvokeModelWithResponseStream"),
+        ("bedrock-runtime", "CountTokens"),
+        ("bedrock", "GetFoundationModel"),
+        ("bedrock", "GetInferenceProfile"),
+    }
+)
+"""Operations that policies allow or deny by what they are about, which their handlers ask."""
 
 
 class AwsFallback:
@@ -83,7 +97,7 @@ class AwsFallback:
 
         entry = match.entry
         action = ACTIONS.get(entry.key) or f"{entry.signing_name}:{entry.name}"
-        return Endpoint(call, run, action)
+        return Endpoint(call, run, action, None if entry.key in ABOUT_ONE_THING else "*")
 
     async def _list_foundation_models(
         self, exchange: Exchange, call: Call, params: Document
@@ -92,12 +106,14 @@ class AwsFallback:
         call.respond(exchange, list_foundation_models(services.router, services.region, params))
 
     async def _get_foundation_model(self, exchange: Exchange, call: Call, params: Document) -> None:
-        services = self._services
-        call.respond(exchange, get_foundation_model(services.router, services.region, params))
+        services, name = self._services, params["modelIdentifier"]
+        card = services.router.card(name)
+        exchange.allowed.about_model(GET_MODEL, card.id, name)
+        call.respond(exchange, {"modelDetails": summary(card, services.region)})
 
     async def _get_availability(self, exchange: Exchange, call: Call, params: Document) -> None:
-        principal = _caller(exchange)
-        call.respond(exchange, get_availability(self._services.router, principal, params))
+        card = self._services.router.card(params["modelId"])
+        call.respond(exchange, availability(card, exchange.allowed))
 
     async def _list_inference_profiles(
         self, exchange: Exchange, call: Call, params: Document
@@ -111,6 +127,7 @@ class AwsFallback:
     ) -> None:
         services, account = self._services, _caller(exchange).account
         one = get_inference_profile(services.router, services.region, account, params)
+        exchange.allowed.admit("bedrock:GetInferenceProfile", one["inferenceProfileArn"])
         call.respond(exchange, one)
 
     async def _get_caller_identity(self, exchange: Exchange, call: Call, params: Document) -> None:

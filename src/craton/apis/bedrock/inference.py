@@ -7,6 +7,7 @@ from craton.apis.bedrock.invoke import EmbeddingCall, InvokeCall, read_settings
 from craton.apis.bedrock.response_fields import check_paths
 from craton.apis.bedrock.settings import is_plain, log_metadata, settled
 from craton.apis.exchange import Exchange
+from craton.apis.permit import COUNT_TOKENS
 from craton.apis.services import Services
 from craton.dialects.invoke import EMBEDDING_CODECS, TEXT_CODECS
 from craton.dialects.invoke_format import BodyFormat, Members, choose, read_members
@@ -97,6 +98,7 @@ class InferenceHandlers:
         services, model = self._services, params["modelId"]
         route = services.router.route(model)
         exchange.model = route.card.id
+        exchange.allowed.about_model(COUNT_TOKENS, route.card.id, model)
         if not isinstance(route.engine, Counts):
             raise Unsupported(
                 f"The model {route.card.id} can't count tokens before it answers: it runs "

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from craton.access.policy import authorize
-from craton.access.records import Principal
+from craton.apis.permit import INVOKE, Permit
 from craton.kernel.errors import AccessDenied
 from craton.models.card import Modality, ModelCard, ModelState
 from craton.models.router import Router
@@ -11,7 +10,6 @@ from craton.models.router import Router
 Document = dict[str, Any]
 
 ON_DEMAND = "ON_DEMAND"
-INVOKE = "bedrock:InvokeModel"
 
 
 def list_foundation_models(router: Router, region: str, params: Document) -> Document:
@@ -20,16 +18,10 @@ def list_foundation_models(router: Router, region: str, params: Document) -> Doc
     return {"modelSummaries": [summary(card, region) for card in cards]}
 
 
-def get_foundation_model(router: Router, region: str, params: Document) -> Document:
-    """One model, by its id, an alias, or its ARN."""
-    return {"modelDetails": summary(router.card(params["modelIdentifier"]), region)}
-
-
-def get_availability(router: Router, principal: Principal, params: Document) -> Document:
+def availability(card: ModelCard, permit: Permit) -> Document:
     """Whether the caller may use a model. What stands in the catalogue needs no agreement."""
-    card = router.card(params["modelId"])
     try:
-        authorize(principal, INVOKE)
+        permit.about_model(INVOKE, card.id, card.id)
         authorization = "AUTHORIZED"
     except AccessDenied:
         authorization = "NOT_AUTHORIZED"
