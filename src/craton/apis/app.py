@@ -84,7 +84,7 @@ class App:
         self._finders = routes.finders
         self._fallback = routes.fallback
         self._authenticator = authenticator
-        place = Place(services.region, is_secure=False)
+        place = Place(services.region, is_secure=services.is_secure)
         self._permits = Permits(services.directory, services.clock, place=place)
         self._state = services.state
         self._clock = services.clock

@@ -29,4 +29,6 @@ class Services:
     log: Log
     metrics: Metrics
     region: str
+    is_secure: bool = False
+    """Whether clients come over TLS."""
     tracing: Tracing | None = None

@@ -97,6 +97,7 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
         log=log,
         metrics=metrics,
         region=settings.region,
+        is_secure=settings.is_secured,
         tracing=_tracing(settings, process, clock),
     )
     table = endpoints.endpoints(services, default_model=settings.default_model)

@@ -60,6 +60,7 @@ class Served:
             tracing=None,
             directory=Directory(),
             region="us-east-1",
+            is_secure=False,
         )
         endpoint = Endpoint(WIRE, run, action)
         self.app = App(services, Routes({}, [], lambda _: endpoint), self.gate)  # type: ignore[arg-type]
@@ -203,6 +204,7 @@ async def test_a_fault_while_the_endpoint_is_looked_for_is_answered_and_counted(
         tracing=None,
         directory=Directory(),
         region="us-east-1",
+        is_secure=False,
     )
     served.app = App(services, Routes({}, [], broken), served.gate)  # type: ignore[arg-type]
     await served.ask()
