@@ -30,6 +30,7 @@ from benchmarks.silicon.energy_rows import read_rows as read_energy_rows
 from benchmarks.silicon.fit_serving import CACHE
 from benchmarks.silicon.neuron_rows import read_rows as read_neuron_rows
 from benchmarks.silicon.peers import CAPPED, unseen_models
+from benchmarks.silicon.serving_residuals import TPOT_SPREAD, TTFT_SPREAD
 from benchmarks.silicon.splits import SEEN
 from craton.silicon.case import Recompute, TrainingCase
 from craton.silicon.catalogue import load_catalogue
@@ -192,7 +193,10 @@ def serving_lines(sample: Path | None, cache: Path) -> Iterator[Line | Spread]:
     rows, _ = measured(read(path), known=SEEN)
     table, columns, found = unseen_models(rows)
     dense = np.array([each.is_dense for each in rows])
-    for figure, residual in (("TPOT", found.tpot), ("TTFT", found.ttft)):
+    for figure, residual, names in (
+        ("TPOT", found.tpot, TPOT_SPREAD),
+        ("TTFT", found.ttft, TTFT_SPREAD),
+    ):
         goal, goal_dense = SERVING_GOALS[figure]
         error = errors_of(residual)
         if figure == "TTFT":
@@ -202,8 +206,8 @@ def serving_lines(sample: Path | None, cache: Path) -> Iterator[Line | Spread]:
         if goal_dense is not None:
             mean = float(error[dense].mean())
             yield Line(f"{what}, dense", "model unseen", int(dense.sum()), mean, goal_dense)
-        ends = serving.intervals(table, columns, residual, "model", plain=False)
-        plain = serving.intervals(table, columns, residual, "model", plain=True)
+        ends = serving.intervals(table, columns, residual, "model", names=names)
+        plain = serving.intervals(table, columns, residual, "model", names=())
         yield spread_of(
             what, "model unseen", goal, residual=residual, ends=ends, plain=(residual, *plain)
         )

@@ -24,7 +24,9 @@ from benchmarks.silicon.data_serving import Measured, measured, obtain, read
 from benchmarks.silicon.serving_figures import FAMILIES, Space, space, unpack
 from benchmarks.silicon.serving_residuals import (
     LIMIT,
-    Line,
+    TPOT_SPREAD,
+    TTFT_SPREAD,
+    Spread,
     corrected,
     correction,
     features_of,
@@ -163,9 +165,9 @@ def unseen(
         tpot[mine] = np.log(table.tpot_s / flow.tpot_s)[mine]
         left = np.log(table.ttft_s / flow.ttft_s)
         others = {name: column[~mine] for name, column in columns.items()}
-        line, offset = corrected(others, left[~mine], weight[~mine] ** 2)
+        line = corrected(others, left[~mine], weight[~mine] ** 2)
         own = {name: column[mine] for name, column in columns.items()}
-        ttft[mine] = left[mine] - np.clip(line.at(own) + offset, -LIMIT, LIMIT)
+        ttft[mine] = left[mine] - np.clip(line.at(own) + line.offset, -LIMIT, LIMIT)
     return Unseen(tpot, ttft)
 
 
@@ -176,29 +178,29 @@ def build(table: Table, of: Space) -> tuple[ServingFit, Numbers, Mapping[str, Nu
     columns = features_of(table, fit)
     found = unseen(table, of, unknowns, columns, "model")
     left = np.log(table.ttft_s / flows(table, of.expand(unknowns)).ttft_s)
-    line, offset = corrected(columns, left, weights(table) ** 2)
+    line = corrected(columns, left, weights(table) ** 2)
     # What nobody fitted for is judged by whole families and frameworks kept out.
     apart = [unseen(table, of, unknowns, columns, split) for split in ("family", "framework")]
-    widths = {"tpot": spread(columns, found.tpot), "ttft": spread(columns, found.ttft)}
+    widths = {
+        "tpot": spread(columns, TPOT_SPREAD, found.tpot),
+        "ttft": spread(columns, TTFT_SPREAD, found.ttft),
+    }
     farther = {
         name: _factor(columns, width, [getattr(each, name) for each in apart])
         for name, width in widths.items()
     }
     fit = msgspec.structs.replace(
         fit,
-        tpot=correction(None, 0.0, widths["tpot"], farther["tpot"]),
-        ttft=correction(line, offset, widths["ttft"], farther["ttft"]),
+        tpot=correction(None, widths["tpot"], farther["tpot"]),
+        ttft=correction(line, widths["ttft"], farther["ttft"]),
     )
     return fit, unknowns, columns, found
 
 
-def _factor(
-    columns: Mapping[str, Numbers], width: tuple[Line, float, float], far: list[Numbers]
-) -> float:
+def _factor(columns: Mapping[str, Numbers], width: Spread, far: list[Numbers]) -> float:
     """How much wider intervals must be to hold 80 % of the residuals `far` from the fit."""
-    line, low, high = width
-    scale = np.exp(np.clip(line.at(columns), -1.0, 1.0))
-    needed = [np.maximum(each / (scale * high), each / (scale * low)) for each in far]
+    low, high = width.ends(columns)
+    needed = [np.maximum(each / high, each / low) for each in far]
     return max(float(np.quantile(np.concatenate(needed), 0.8)), OTHER_VENDOR)
 
 

@@ -2,12 +2,12 @@
 
 Each split keeps a group out of the whole fit (physics and corrections) and estimates it; intervals
 come from the residuals of the other groups. Errors are mean absolute percentage errors, those of
-times to first token capped at 100 %. The interval score (Winkler) is of the truth over the
-estimate; beside it stands that of one constant factor for all rows.
+times to first token capped at 100 %. The interval score is Winkler's, of logarithms of the truth
+over the estimate; beside it stands that of one constant factor for all rows.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.silicon.data_serving import measured, obtain, read
 from benchmarks.silicon.fit_serving import CACHE, Unseen, build, table_of, unseen
 from benchmarks.silicon.serving_figures import space
-from benchmarks.silicon.serving_residuals import spread
+from benchmarks.silicon.serving_residuals import TPOT_SPREAD, TTFT_SPREAD, spread
 from benchmarks.silicon.serving_table import Table
 from benchmarks.silicon.splits import SEEN, folds
 from craton.silicon.intervals import interval_score
@@ -32,19 +32,25 @@ def relative(residual: Numbers) -> Numbers:
 
 
 def intervals(
-    table: Table, columns: Mapping[str, Numbers], residual: Numbers, split: str, *, plain: bool
+    table: Table,
+    columns: Mapping[str, Numbers],
+    residual: Numbers,
+    split: str,
+    *,
+    names: Sequence[str],
 ) -> tuple[Numbers, Numbers]:
-    """Ends of each row's interval, as logarithms over the estimate, from the other groups' rows."""
+    """Ends of each row's interval, as logarithms over the estimate, from the other groups' rows.
+
+    `names` are the features the spread differs with; without any it is one constant factor.
+    """
     ends = np.zeros((2, len(residual)))
     for _, mine in folds(table.measured, split):
-        if plain:
+        if not names:
             ends[:, mine] = np.quantile(residual[~mine], [0.1, 0.9])[:, None]
             continue
         others = {name: column[~mine] for name, column in columns.items()}
-        line, low, high = spread(others, residual[~mine])
         own = {name: column[mine] for name, column in columns.items()}
-        scale = np.exp(np.clip(line.at(own), -1.0, 1.0))
-        ends[:, mine] = low * scale, high * scale
+        ends[:, mine] = spread(others, names, residual[~mine]).ends(own)
     return ends[0], ends[1]
 
 
@@ -52,21 +58,21 @@ def report(table: Table, columns: Mapping[str, Numbers], found: Unseen, split: s
     """Print one split."""
     dense = np.array([each.is_dense for each in table.measured])
     print(f"\nleave one {split} out")
-    for name, residual, cap in (
-        ("TPOT", found.tpot, np.inf),
-        ("TTFT", found.ttft, 1.0),
+    for name, residual, names, cap in (
+        ("TPOT", found.tpot, TPOT_SPREAD, np.inf),
+        ("TTFT", found.ttft, TTFT_SPREAD, 1.0),
     ):
         error = np.minimum(relative(residual), cap)
-        low, high = intervals(table, columns, residual, split, plain=False)
+        low, high = intervals(table, columns, residual, split, names=names)
         inside = (residual >= low) & (residual <= high)
-        score = interval_score(np.exp(low), np.exp(high), np.exp(residual)).mean()
-        flat = intervals(table, columns, residual, split, plain=True)
-        constant = interval_score(np.exp(flat[0]), np.exp(flat[1]), np.exp(residual)).mean()
+        score = interval_score(low, high, residual).mean()
+        flat = intervals(table, columns, residual, split, names=())
+        constant = interval_score(*flat, residual).mean()
         width = float(np.median(np.exp(high) - np.exp(low)))
         print(
             f"  {name}  all {error.mean():6.1%}  median {np.median(error):6.1%}"
             f"  dense {error[dense].mean():6.1%}  80 % interval: holds {inside.mean():.1%},"
-            f" median width {width:.0%}, score {score:.2f} (constant factor {constant:.2f})"
+            f" median width {width:.0%}, score {score:.3f} (constant factor {constant:.3f})"
         )
         for group, mine in folds(table.measured, split):
             print(

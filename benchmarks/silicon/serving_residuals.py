@@ -10,41 +10,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.silicon.serving_table import Table
-from craton.silicon.intervals import AWAY_LIMIT, Correction, Feature
-from craton.silicon.serving import flow_of, set_up_features
+from craton.silicon.intervals import AWAY_LIMIT, SPREAD_LIMIT, Correction, Feature
+from craton.silicon.serving import flow_of, set_up_features, take_apart
 from craton.silicon.serving_fit import ServingFit
 
 Numbers = NDArray[np.float64]
 
-LOAD = ("log_running", "log_input", "log_output", "busy")
-FRAMEWORK = ("framework_trtllm", "framework_sglang", "framework_vllm")
-SHARES = ("share_attention", "share_experts", "share_links")
 TTFT_FEATURES = (
-    *LOAD, "log_tensor", "log_data", "log_expert", "log_active", "log_sparsity", "bits", "experts",
-    "latent", "recurrent", "disaggregated", *SHARES,
+    "log_running", "log_active", "bits", "share_attention", "log_filled", "log_wait",
 )  # fmt: skip
-"""Inputs of the correction of times to first token. Times per output token are not corrected: every
-set of features tried made models that the fit hadn't seen worse."""
-SPREAD_FEATURES = (*FRAMEWORK, *SHARES)
+"""Inputs of the correction of times to first token: of 23 that tell set-ups apart those without
+which models, chips and names that the fit hadn't seen came out worse. Times per output token are
+not corrected: every set of features tried made models that the fit hadn't seen worse."""
+TTFT_SPREAD = ("log_wait", "log_slack", "near_full", "share_prompt", "bits")
+TPOT_SPREAD = ("log_slack", "log_input", "share_prompt", "log_tensor")
+"""What the spread differs with. No framework and no kind of model is among them: they narrow the
+interval of one that is like others of its name, and miss the next."""
 
-SHRINKAGE = 0.5
+SHRINKAGE = 0.1
 """Of the ridge, times the rows; features are scaled to a deviation of 1."""
-SPREAD_SHRINKAGE = 0.15
+SPREAD_SHRINKAGE = 0.002
 LEAST_SCALE = 0.15
 """A feature that hardly varies in the sample isn't stretched."""
 KNEE = 0.3
 """Residuals beyond count in proportion, not squared."""
+BELOW, ABOVE = 0.07, 0.13
+"""Of measured times, those an interval leaves below and above it. Far misses are slow ones (runs
+warm up, servers take fewer requests at once than memory holds), so an interval that leaves more of
+them out holds as many and is shorter than one that leaves a tenth on either side."""
 LEAST_SPREAD = 0.03
-"""Added to residuals before their logarithm is taken."""
-TTFT_OFFSET = -0.1
-"""Relative errors punish an overestimate more than an underestimate of the same ratio; with the
-spread of times to first token their mean is least at about this much below the median."""
+"""A quantile isn't sought nearer to the estimate, as a logarithm."""
+SHARPNESS = 0.004
+"""Distances within which the pinball loss is rounded off."""
 LIMIT = 0.7
 
 
 def features_of(table: Table, fit: ServingFit) -> dict[str, Numbers]:
-    """A column for each feature."""
-    rows = [dict(set_up_features(each, flow_of(each), fit)) for each in table.parts]
+    """A column for each feature, as the package finds it with this fit."""
+    # The table's own parts are timed with the figures that the fit began with.
+    parts = [
+        take_apart(each.case, fit, np.array([each.case.concurrency or 1.0]))
+        for each in table.measured
+    ]
+    rows = [dict(set_up_features(each, flow_of(each), fit)) for each in parts]
     return {
         name: np.array([float(np.ravel(row.get(name, 0.0))[0]) for row in rows])
         for name in {name for row in rows for name in row}
@@ -53,7 +61,7 @@ def features_of(table: Table, fit: ServingFit) -> dict[str, Numbers]:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A ridge regression."""
+    """A regression with a ridge."""
 
     names: tuple[str, ...]
     mean: Numbers
@@ -67,6 +75,35 @@ class Line:
         return np.clip((values - self.mean) / self.scale, -AWAY_LIMIT, AWAY_LIMIT) @ self.weights
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far measured times lie from the estimate, on either side."""
+
+    low: Line
+    high: Line
+
+    def ends(self, columns: Mapping[str, Numbers]) -> tuple[Numbers, Numbers]:
+        """Logarithms of the intervals' ends over the estimate."""
+        low, high = (
+            np.exp(each.offset + np.clip(each.at(columns), -SPREAD_LIMIT, SPREAD_LIMIT))
+            for each in (self.low, self.high)
+        )
+        return -low, high
+
+
+def _scaled(
+    columns: Mapping[str, Numbers], names: Sequence[str]
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Features with their means and scales taken out, and a column of ones; the means, the scales.
+
+    All lines over the same rows scale a feature alike.
+    """
+    values = np.stack([columns[name] for name in names], axis=1)
+    mean, scale = values.mean(axis=0), np.maximum(values.std(axis=0), LEAST_SCALE)
+    near = np.clip((values - mean) / scale, -AWAY_LIMIT, AWAY_LIMIT)
+    return np.column_stack([near, np.ones(len(values))]), mean, scale
+
+
 def ridge(
     columns: Mapping[str, Numbers],
     names: Sequence[str],
@@ -75,12 +112,8 @@ def ridge(
     shrinkage: float,
 ) -> Line:
     """Fit `target`, robustly."""
-    values = np.stack([columns[name] for name in names], axis=1)
-    mean = np.average(values, axis=0, weights=weight)
-    scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
-    scale = np.maximum(scale, LEAST_SCALE)
-    inputs = np.column_stack([(values - mean) / scale, np.ones(len(values))])
-    penalty = np.diag([shrinkage] * len(names) + [1e-9]) * len(values)
+    inputs, mean, scale = _scaled(columns, names)
+    penalty = np.diag([shrinkage] * len(names) + [1e-9]) * len(target)
     now = weight
     for _ in range(6):
         found = np.linalg.solve((inputs.T * now) @ inputs + penalty, (inputs.T * now) @ target)
@@ -88,58 +121,62 @@ def ridge(
     return Line(tuple(names), mean, scale, found[:-1], float(found[-1]))
 
 
-def corrected(
-    columns: Mapping[str, Numbers], residual: Numbers, weight: Numbers
-) -> tuple[Line, float]:
-    """The correction of times to first token, and its offset."""
-    line = ridge(columns, TTFT_FEATURES, residual, weight, SHRINKAGE)
-    return line, line.offset + TTFT_OFFSET
+def corrected(columns: Mapping[str, Numbers], residual: Numbers, weight: Numbers) -> Line:
+    """The correction of times to first token."""
+    return ridge(columns, TTFT_FEATURES, residual, weight, SHRINKAGE)
 
 
-def spread(columns: Mapping[str, Numbers], unseen: Numbers) -> tuple[Line, float, float]:
-    """How residuals of unseen models scale with the features, and their scaled quantiles."""
-    ones = np.ones_like(unseen)
-    line = ridge(
-        columns,
-        SPREAD_FEATURES,
-        np.log(np.abs(unseen) + LEAST_SPREAD),
-        ones,
-        SPREAD_SHRINKAGE,
+def distance(
+    columns: Mapping[str, Numbers], names: Sequence[str], target: Numbers, share: float
+) -> Line:
+    """The logarithm of what a `share` of `target` lies below, by the set-up's features.
+
+    Quantile regression (Koenker and Bassett 1978) on an exponential, with a ridge; the pinball loss
+    is bounded by parabolas in turn (Hunter and Lange 2000).
+    """
+    inputs, mean, scale = _scaled(columns, names)
+    found = np.zeros(inputs.shape[1])
+    found[-1] = np.log(max(float(np.quantile(target, share)), LEAST_SPREAD))
+    unit = np.exp(found[-1])
+    penalty = np.array([SPREAD_SHRINKAGE] * len(names) + [0.0]) * len(target) * unit
+    for _ in range(60):
+        reached = np.exp(inputs @ found)
+        left = target - reached
+        near = 0.5 / (np.abs(left) + SHARPNESS)
+        uphill = inputs.T @ (reached * (share - 0.5 + near * left)) - penalty * found
+        curved = (inputs.T * (near * reached**2)) @ inputs + np.diag(penalty)
+        found = found + 0.7 * np.clip(np.linalg.solve(curved, uphill), -0.5, 0.5)
+    return Line(tuple(names), mean, scale, found[:-1], float(found[-1]))
+
+
+def spread(columns: Mapping[str, Numbers], names: Sequence[str], unseen: Numbers) -> Spread:
+    """The 80 % intervals that residuals of unseen models ask for."""
+    return Spread(
+        distance(columns, names, -unseen, 1.0 - BELOW),
+        distance(columns, names, unseen, 1.0 - ABOVE),
     )
-    scaled = unseen / np.exp(np.clip(line.at(columns), -1.0, 1.0))
-    low, high = np.quantile(scaled, [0.1, 0.9])
-    return line, float(low), float(high)
 
 
-def correction(
-    weight: Line | None, offset: float, width: tuple[Line, float, float], unknown: float
-) -> Correction:
+def correction(line: Line | None, width: Spread, unknown: float) -> Correction:
     """As the package reads it."""
-    line, low, high = width
-    names = dict.fromkeys([*(weight.names if weight else ()), *line.names])
-
-    def feature(name: str) -> Feature:
-        source = weight if weight and name in weight.names else line
-        assert source is not None
-        at = source.names.index(name)
-        scale = float(source.scale[at])
-        spread = 0.0
-        if name in line.names:
-            # Both lines were fitted to the same rows, weighted differently: scales differ a little.
-            mine = line.names.index(name)
-            spread = float(line.weights[mine]) * scale / float(line.scale[mine])
-        return Feature(
-            mean=_short(float(source.mean[at])),
-            scale=_short(scale),
-            weight=_short(float(weight.weights[at])) if source is weight else 0.0,
-            spread=_short(spread),
-        )
-
+    lines = {"weight": line, "low": width.low, "high": width.high}
+    features: dict[str, dict[str, float]] = {}
+    for member, each in lines.items():
+        if each is None:
+            continue
+        for at, name in enumerate(each.names):
+            feature = features.setdefault(
+                name, {"mean": float(each.mean[at]), "scale": float(each.scale[at])}
+            )
+            feature[member] = float(each.weights[at])
     return Correction(
-        features={name: feature(name) for name in names},
-        offset=_short(offset),
-        low=_short(low),
-        high=_short(high),
+        features={
+            name: Feature(**{member: _short(value) for member, value in each.items()})
+            for name, each in features.items()
+        },
+        offset=_short(line.offset if line else 0.0),
+        low=_short(-np.exp(width.low.offset)),
+        high=_short(np.exp(width.high.offset)),
         unknown=_short(unknown),
         limit=LIMIT,
     )

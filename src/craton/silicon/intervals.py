@@ -3,7 +3,9 @@
 A physical model leaves residuals. Part of them is systematic: a ridge regression on a few features
 of the set-up takes that part, shrunk so that it can't reach far. The rest is spread: how far
 measured values lie from corrected ones, in natural logarithms, where the model in question was kept
-out of the fit. The spread differs with the same features.
+out of the fit. Below and above, the spread differs with features of the set-up, each in its own
+way; logarithms of both ends are a common one times an exponential, so that an estimate always lies
+in its interval.
 """
 
 from collections.abc import Mapping
@@ -22,10 +24,12 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     mean: float
     scale: float
-    weight: float
+    weight: float = 0.0
     """Of the logarithm, for each `scale` away from the mean."""
-    spread: float = 0.0
-    """Likewise, of the logarithm of the spread."""
+    low: float = 0.0
+    """Likewise, of the logarithm of the distance to the interval's lower end."""
+    high: float = 0.0
+    """To its upper end."""
 
 
 class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,9 +38,10 @@ class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     features: dict[str, Feature]
     offset: float
     low: float
-    """Logarithm of a fitted set-up's 10 % quantile over the estimate; below 0."""
+    """Logarithm of the lower end over the estimate, where all features are at their means; below
+    0."""
     high: float
-    """Of its 90 % quantile."""
+    """Of the upper end; above 0."""
     unknown: float
     """Factor on both where chip or framework is extrapolated."""
     limit: float
@@ -47,27 +52,33 @@ class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return np.exp(np.clip(self._sum(values, "weight") + self.offset, -self.limit, self.limit))
 
     def widths(self, values: Mapping[str, Numbers], *, known: bool) -> tuple[Numbers, Numbers]:
-        """Logarithms of the interval's ends over the estimate."""
-        wider = np.exp(np.clip(self._sum(values, "spread"), -SPREAD_LIMIT, SPREAD_LIMIT))
-        if not known:
-            wider = wider * self.unknown
-        return self.low * wider, self.high * wider
+        """Logarithms of the interval's ends over the estimate: one below 0, the other above."""
+        wider = 1.0 if known else self.unknown
+        low, high = (
+            np.exp(np.clip(self._sum(values, side), -SPREAD_LIMIT, SPREAD_LIMIT))
+            for side in ("low", "high")
+        )
+        return self.low * low * wider, self.high * high * wider
 
     def _sum(self, values: Mapping[str, Numbers], member: str) -> Numbers:
         total: Numbers = np.zeros(())
         for name, feature in self.features.items():
+            weight = getattr(feature, member)
+            if not weight:
+                continue
             away = (values[name] - feature.mean) / feature.scale
             # Not np.clip: it takes three times as long on short arrays.
             near = np.minimum(np.maximum(away, -AWAY_LIMIT), AWAY_LIMIT)
-            total = total + getattr(feature, member) * near
+            total = total + weight * near
         return total
 
 
 AWAY_LIMIT = 3.0
 """Scales from the mean; farther set-ups are corrected like those at this distance."""
 
-SPREAD_LIMIT = 1.0
-"""Of the logarithm by which a set-up's interval differs from the common one."""
+SPREAD_LIMIT = 0.7
+"""Of the logarithm by which an end of a set-up's interval differs from the common one: a factor of
+two."""
 
 
 def estimate(value: float, low: float, high: float, provenance: Provenance) -> Estimate:

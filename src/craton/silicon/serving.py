@@ -311,12 +311,18 @@ def set_up_features(parts: Parts, flow: Flow, fit: ServingFit) -> Mapping[str, N
     case = parts.case
     family = next((n for n, each in fit.families.items() if case.chip.name in each.chips), OTHER)
     asked = parts.decode.all
+    work = parts.prefill_work
+    alone_s = work.launched(parts.prefill.one) * work.layout.pipeline * parts.prefill.passes_one
+    crowd = parts.in_flight / case.prefill.workers if case.prefill else parts.running
     return features(
         case,
         framework=framework_name(case.framework, fit.software),
         family=family,
         flow=flow,
         running=parts.running / _decode_workers(case),
+        crowd=crowd,
+        filled=parts.in_flight / parts.room,
+        alone_s=alone_s,
         asked=asked,
         seconds=parts.work.operations(asked),
     )

@@ -18,11 +18,20 @@ def features(
     family: str,
     flow: Flow,
     running: Numbers,
+    crowd: Numbers,
+    filled: Numbers,
+    alone_s: Numbers,
     asked: Demand,
     seconds: Numbers,
 ) -> Mapping[str, Numbers]:
-    """All features; `asked` and `seconds` are the decode step's, `running` a replica's requests."""
+    """All features; `asked` and `seconds` are the decode step's, `running` a replica's requests.
+
+    `crowd` are the requests whose prompts could be ahead of one on its server, `filled` those in
+    flight over those that memory holds, `alone_s` the passes of one prompt that nothing delays.
+    """
     layout, architecture = case.layout, case.architecture
+    first_s = np.maximum(flow.ttft_s, LEAST_S)
+    log_filled = np.log2(np.minimum(np.maximum(filled, FILLED_LEAST), FILLED_MOST))
     named = {
         "log_running": np.log2(np.maximum(running / layout.data, 1.0)),
         "log_input": np.log2(case.input_tokens),
@@ -33,6 +42,11 @@ def features(
         "log_active": np.log2(architecture.active_parameters()),
         "log_sparsity": np.log2(architecture.parameters() / architecture.active_parameters()),
         "bits": np.log2(case.formats.experts.bytes),
+        "log_filled": log_filled,
+        "near_full": np.maximum(log_filled + 1.0, 0.0),
+        "log_wait": np.log2(first_s / np.maximum(flow.prompt_s + flow.step_s, LEAST_S)),
+        "log_slack": np.log2(np.maximum(crowd * flow.prompt_s, LEAST_S) / first_s),
+        "share_prompt": np.minimum(alone_s / first_s, 1.0),
         "busy": flow.busy,
         "disaggregated": float(case.decode is not None),
         "latent": float(_mixes(architecture, Latent)),
@@ -44,6 +58,11 @@ def features(
     named |= _shares(asked, seconds, flow.step_s)
     return _Defaulting({name: np.asarray(value, dtype=np.float64) for name, value in named.items()})
 
+
+LEAST_S = 1e-9
+"""What divides or is put into a logarithm is at least as long."""
+FILLED_LEAST, FILLED_MOST = 1e-5, 16.0
+"""Requests in flight over those that memory holds: what lies beyond counts as this."""
 
 GROUPS = ("framework_", "family_")
 """Begins of features that are 1 for one framework or family of chips and 0 for all others."""

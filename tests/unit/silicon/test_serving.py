@@ -11,7 +11,13 @@ from craton.silicon.models import find_model
 from craton.silicon.neuron import estimate_neuron
 from craton.silicon.operations import Formats
 from craton.silicon.precision import Precision
-from craton.silicon.serving import estimate_serving, flow_of, is_known, take_apart
+from craton.silicon.serving import (
+    estimate_serving,
+    flow_of,
+    is_known,
+    set_up_features,
+    take_apart,
+)
 from craton.silicon.serving_fit import load_serving_fit
 from craton.silicon.serving_time import clockwork, step_seconds
 
@@ -59,6 +65,42 @@ def test_every_figure_lies_in_its_interval() -> None:
     for name in ("ttft_ms", "tpot_ms", "tokens_s", "tokens_s_chip", "memory_gib"):
         figure = getattr(found, name)
         assert figure.low < figure.value < figure.high, name
+
+
+@pytest.mark.parametrize("name", ["ttft", "tpot"])
+def test_the_stored_intervals_hold_their_estimate_however_far_out_a_set_up_lies(name: str) -> None:
+    correction = getattr(load_serving_fit(), name)
+    draw = np.random.default_rng(20261123)
+    out = np.exp2(draw.uniform(-40.0, 40.0, 1000)) * draw.choice([-1.0, 1.0], 1000)
+    values = {each: draw.permutation(out) for each in correction.features}
+    for known in (True, False):
+        low, high = correction.widths(values, known=known)
+        assert np.all(low < 0.0)
+        assert np.all(high > 0.0)
+        assert np.all(np.isfinite(high - low))
+
+
+def test_features_of_any_load_are_finite() -> None:
+    fit, loads = load_serving_fit(), np.array([1.0, 1e3, 1e9])
+    for changes in ({}, {"output_tokens": 1.0}, {"input_tokens": 1.0}, {"input_tokens": 120_000.0}):
+        parts = take_apart(set_up(**changes), fit, loads)
+        for name, values in set_up_features(parts, flow_of(parts), fit).items():
+            assert np.all(np.isfinite(values)), name
+
+
+def first_token_spread(**changes: object) -> float:
+    found = estimate_serving(set_up(**changes)).ttft_ms
+    return found.high / found.low
+
+
+def test_the_first_token_of_a_server_near_saturation_is_less_sure_than_of_an_idle_one() -> None:
+    case = set_up(layout=split(1), formats=Formats())
+    room = take_apart(case, load_serving_fit(), np.array([1.0])).room
+    idle, half, full = (
+        first_token_spread(formats=Formats(), concurrency=share * room)
+        for share in (1.0 / room, 0.5, 1.5)
+    )
+    assert 1.2 * idle < half < full
 
 
 def test_throughput_is_the_tokens_of_a_request_over_its_life() -> None:
