@@ -160,7 +160,7 @@ async def test_an_answer_too_long_to_keep_is_posted_alone_and_told(stream: bool)
 async def test_the_hold_bounds_a_conversation_that_was_not_sent() -> None:
     turn = ResponseTurn(stream=False, previous_response_id="resp_1")
     said = b'[{"type":"message","role":"user","content":"%b"}]' % (b"word " * 100)
-    kept = KeptResponse("resp_1", "111111111111", 1, None, said, b'{"output":[]}')
+    kept = KeptResponse("resp_1", "111111111111", 1, None, said, b'{"model":"gone","output":[]}')
     turn.state._REPLIES = {**turn.state._REPLIES, "response_chain": KeptResponses([kept])}
     await turn.run()
     (hold,) = turn.state.made("hold")

@@ -1,6 +1,8 @@
 """Anthropic's endpoints. Request and answer are the dialect's; nothing here knows a body."""
 
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -16,16 +18,29 @@ from craton.apis.permit import COUNT_TOKENS, GET_MODEL, INVOKE, LIST_MODELS
 from craton.apis.services import Services
 from craton.dialects.anthropic_messages import SERVER
 from craton.http import HttpRequest
-from craton.kernel.errors import Unsupported
-from craton.models.card import Alias, ModelCard
+from craton.kernel.errors import BadRequest, Unsupported
+from craton.messages import Request
+from craton.models.card import Alias, ModelCard, RemoteSource, RemoteWire
 from craton.models.engine import Counts
 
 MODELS = b"/v1/models"
 MESSAGES = b"/v1/messages"
+COUNT = MESSAGES + b"/count_tokens"
+PREFIX = b"/anthropic"
+"""Everything is also under `/anthropic/v1`, where no header is needed to tell it apart."""
+LIMIT_DEFAULT = 20
+LIMIT_MAX = 1000
 _JSON = (b"content-type", b"application/json")
 
 SERVED = "POST /v1/messages, POST /v1/messages/count_tokens and GET /v1/models"
 WIRE = DialectWire("anthropic", SERVER, request_id_header=b"request-id")
+
+
+_KEEPING_ALL: tuple[dict[str, Any], ...] = (
+    {"edits": []},
+    {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+)
+"""Context edits that leave a conversation as it is."""
 
 
 class AnthropicModel(msgspec.Struct, frozen=True):
@@ -38,12 +53,12 @@ class AnthropicModel(msgspec.Struct, frozen=True):
 
 
 class AnthropicModelList(msgspec.Struct, frozen=True):
-    """The answer of `/v1/models`; all fits on one page."""
+    """A page of `/v1/models`."""
 
     data: list[AnthropicModel]
     first_id: str | None
     last_id: str | None
-    has_more: bool = False
+    has_more: bool
 
 
 def anthropic_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]:
@@ -51,6 +66,8 @@ def anthropic_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]
 
     async def messages(exchange: Exchange) -> None:
         request = WIRE.dialect.read_request(exchange.request.body)
+        if request.extra is not None:
+            request = heeded(request, services.router.card(request.model))
         await services.inference.run(exchange, WIRE, request)
 
     async def count_tokens(exchange: Exchange) -> None:
@@ -64,12 +81,42 @@ def anthropic_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]
         body = msgspec.json.encode({"input_tokens": count})
         exchange.respond((200, (_JSON, (b"request-id", exchange.request_id.encode())), body))
 
+    async def greet(exchange: Exchange) -> None:
+        exchange.respond((200, ((b"request-id", exchange.request_id.encode()),), b""))
+
+    ask = Endpoint(WIRE, messages, INVOKE, resource=None)
+    count = Endpoint(WIRE, count_tokens, COUNT_TOKENS, resource=None)
+    there = Endpoint(WIRE, greet, None)
     return {
-        ("POST", MESSAGES): Endpoint(WIRE, messages, INVOKE, resource=None),
-        ("POST", MESSAGES + b"/count_tokens"): Endpoint(
-            WIRE, count_tokens, COUNT_TOKENS, resource=None
-        ),
+        ("POST", MESSAGES): ask,
+        ("POST", PREFIX + MESSAGES): ask,
+        ("POST", COUNT): count,
+        ("POST", PREFIX + COUNT): count,
+        # Claude Code looks whether its server is there before it asks it anything.
+        ("HEAD", b"/"): there,
+        ("HEAD", PREFIX): there,
+        ("HEAD", PREFIX + b"/"): there,
     }
+
+
+def heeded(request: Request, card: ModelCard) -> Request:
+    """The request without what asks nothing, for an engine that isn't Anthropic's own API.
+
+    Claude Code sends with every request that all thinking is to be kept (`context_management`):
+    that is what an engine does which knows of no such thing.
+    """
+    source = card.source
+    if isinstance(source, RemoteSource) and source.wire is RemoteWire.ANTHROPIC:
+        return request
+    extra = request.extra or {}
+    rides = extra.get("anthropic", {})
+    if rides.get("context_management") not in _KEEPING_ALL:
+        return request
+    left = {name: value for name, value in rides.items() if name != "context_management"}
+    rest = {dialect: value for dialect, value in extra.items() if dialect != "anthropic"}
+    if left:
+        rest["anthropic"] = left
+    return msgspec.structs.replace(request, extra=rest or None)
 
 
 class AnthropicFinder:
@@ -85,9 +132,12 @@ class AnthropicFinder:
     def __call__(self, request: HttpRequest) -> Endpoint | None:
         """The endpoint of an Anthropic request; None for everyone else's."""
         path = request.raw_path
+        is_ours = path.startswith(PREFIX + b"/")
+        if is_ours:
+            path = path[len(PREFIX) :]
         if path.startswith(MESSAGES + b"/"):
             return self._not_built
-        if not path.startswith(b"/v1/") or b"anthropic-version" not in request.headers:
+        if not (is_ours or (path.startswith(b"/v1/") and b"anthropic-version" in request.headers)):
             return self._unknown if path == MESSAGES else None
         if request.method == "GET" and path == MODELS:
             return self._list
@@ -99,20 +149,49 @@ class AnthropicFinder:
         router = self._services.router
         entries = [_of_card(card) for card in router.cards()]
         entries += [_of_alias(alias) for alias in router.aliases()]
-        page = AnthropicModelList(
-            entries,
-            entries[0].id if entries else None,
-            entries[-1].id if entries else None,
-        )
+        query = parse_qs(exchange.request.raw_query.decode("latin-1"), max_num_fields=100)
+        page = _page(entries, {name: values[-1] for name, values in query.items()})
         headers = (_JSON, (b"request-id", exchange.request_id.encode()))
         exchange.respond((200, headers, msgspec.json.encode(page)))
 
     async def _get_model(self, exchange: Exchange) -> None:
-        name = name_in_path(exchange.request.raw_path, MODELS)
+        name = name_in_path(exchange.request.raw_path.removeprefix(PREFIX), MODELS)
         card = self._services.router.card(name)
         exchange.allowed.about_model(GET_MODEL, card.id, name)
         headers = (_JSON, (b"request-id", exchange.request_id.encode()))
         exchange.respond((200, headers, msgspec.json.encode(_of_card(card))))
+
+
+def _page(entries: list[AnthropicModel], query: dict[str, str]) -> AnthropicModelList:
+    """The page that `limit` and one of `after_id` and `before_id` ask for."""
+    limit = _limit(query.get("limit"))
+    after, before = query.get("after_id"), query.get("before_id")
+    if after is not None and before is not None:
+        raise BadRequest("`after_id`: can't stand beside `before_id`: send one of them.")
+    if after is not None:
+        rest = entries[_place(entries, "after_id", after) + 1 :]
+    elif before is not None:
+        rest = entries[: _place(entries, "before_id", before)][::-1]
+    else:
+        rest = entries
+    data = rest[:limit] if before is None else rest[:limit][::-1]
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return AnthropicModelList(data, first, last, has_more=len(rest) > limit)
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT_DEFAULT
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= LIMIT_MAX):
+        raise BadRequest(f"`limit`: expected a number from 1 to {LIMIT_MAX}.")
+    return int(text)
+
+
+def _place(entries: list[AnthropicModel], name: str, id: str) -> int:
+    for place, entry in enumerate(entries):
+        if entry.id == id:
+            return place
+    raise BadRequest(f"`{name}`: there is no model {id!r} in this list.")
 
 
 def _of_card(card: ModelCard) -> AnthropicModel:

@@ -11,13 +11,12 @@ from craton.apis.dialect_wire import (
 )
 from craton.apis.exchange import Exchange
 from craton.apis.openai.responses import RESPONSES, ResponseEndpoints, heeded
+from craton.apis.permit import GET_MODEL, INVOKE, LIST_MODELS
 from craton.apis.services import Services
 from craton.dialects.openai_chat import SERVER
 from craton.http import HttpRequest
 from craton.models.card import Alias, ModelCard
 
-INVOKE = "bedrock:InvokeModel"
-LIST = "bedrock:ListFoundationModels"
 CHAT = b"/v1/chat/completions"
 MODELS = b"/v1/models"
 PREFIX = b"/openai"
@@ -70,7 +69,7 @@ def openai_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]:
             request = heeded(request, services.router.card(request.model))
         await services.inference.run(exchange, WIRE, request)
 
-    chat_endpoint = Endpoint(WIRE, chat, INVOKE)
+    chat_endpoint = Endpoint(WIRE, chat, INVOKE, resource=None)
     return {("POST", CHAT): chat_endpoint, ("POST", PREFIX + CHAT): chat_endpoint}
 
 
@@ -82,8 +81,8 @@ class OpenAIFinder:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._list = Endpoint(WIRE, self._list_models, LIST)
-        self._get = Endpoint(WIRE, self._get_model, LIST)
+        self._list = Endpoint(WIRE, self._list_models, LIST_MODELS)
+        self._get = Endpoint(WIRE, self._get_model, GET_MODEL, resource=None)
         self._responses = ResponseEndpoints(services)
         self._not_built = Endpoint(WIRE, refuse_not_built, INVOKE)
         self._unknown = Endpoint(WIRE, refuse_unknown(SERVED), None)
@@ -117,6 +116,7 @@ class OpenAIFinder:
     async def _get_model(self, exchange: Exchange) -> None:
         name = name_in_path(exchange.request.raw_path.removeprefix(PREFIX), MODELS)
         card = self._services.router.card(name)
+        exchange.allowed.about_model(GET_MODEL, card.id, name)
         entry = msgspec.structs.replace(_of_card(card), id=name)
         headers = (_JSON, (b"x-request-id", exchange.request_id.encode()))
         exchange.respond((200, headers, msgspec.json.encode(entry)))

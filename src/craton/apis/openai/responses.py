@@ -11,6 +11,7 @@ import msgspec
 from craton.apis.app import Endpoint
 from craton.apis.dialect_wire import DialectWire, name_in_path, refuse_not_built
 from craton.apis.exchange import Exchange
+from craton.apis.permit import COUNT_TOKENS, INVOKE
 from craton.apis.services import Services
 from craton.dialects.dialect import Stamp
 from craton.dialects.members import Json
@@ -19,7 +20,7 @@ from craton.dialects.openai_responses import DEFAULTS, SERVER, Creation, EventWr
 from craton.dialects.openai_responses_items import response_id, response_of
 from craton.economics.meters import UsageRecord
 from craton.http import Reply
-from craton.kernel.errors import BadRequest, CratonError, Unsupported
+from craton.kernel.errors import BadRequest, CratonError, NotFound, Unsupported
 from craton.messages import Answer, Request
 from craton.models.card import EmbeddedSource, ModelCard, RemoteSource, RemoteWire
 from craton.models.engine import Counts
@@ -37,7 +38,6 @@ from craton.models.responses import (
 
 RESPONSES = b"/v1/responses"
 WIRE = DialectWire("openai", SERVER, request_id_header=b"x-request-id")
-INVOKE = "bedrock:InvokeModel"
 DOCUMENT_BYTES_MIN = 64 * 1024
 """Room for an answer, without which there is no use in keeping a request."""
 ITEMS_MAX = 100
@@ -119,12 +119,13 @@ class ResponseEndpoints:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self.create = Endpoint(WIRE, self._create, INVOKE)
-        self._retrieve_one = Endpoint(WIRE, self._retrieve, INVOKE)
-        self._delete_one = Endpoint(WIRE, self._delete, INVOKE)
-        self._list_items = Endpoint(WIRE, self._input_items, INVOKE)
-        self._cancel_one = Endpoint(WIRE, self._cancel, INVOKE)
-        self._count = Endpoint(WIRE, self._input_tokens, INVOKE)
+        # What is kept is seen by whoever may ask the model that said it.
+        self.create = Endpoint(WIRE, self._create, INVOKE, resource=None)
+        self._retrieve_one = Endpoint(WIRE, self._retrieve, INVOKE, resource=None)
+        self._delete_one = Endpoint(WIRE, self._delete, INVOKE, resource=None)
+        self._list_items = Endpoint(WIRE, self._input_items, INVOKE, resource=None)
+        self._cancel_one = Endpoint(WIRE, self._cancel, INVOKE, resource=None)
+        self._count = Endpoint(WIRE, self._input_tokens, COUNT_TOKENS, resource=None)
         self._not_built = Endpoint(WIRE, refuse_not_built, INVOKE)
 
     def find(self, method: str, path: bytes) -> Endpoint | None:
@@ -180,9 +181,7 @@ class ResponseEndpoints:
         chain = await self._services.state.call("response_chain", query, KeptResponses)
         items: list[Json] = []
         for kept in chain.responses:
-            exchange.recalled_bytes += len(kept.input) + len(kept.response)
-            items += _decode(kept.input)
-            items += _decode(kept.response)["output"]
+            items += self._items(exchange, kept)
         return items
 
     async def _given(self, exchange: Exchange, creation: Creation) -> list[Json]:
@@ -194,15 +193,29 @@ class ResponseEndpoints:
             query = ReadResponses(_account(exchange), ids, self._now_ms())
             found = await self._services.state.call("responses", query, KeptResponses)
             for kept in found.responses:
-                exchange.recalled_bytes += len(kept.input) + len(kept.response)
-                items = [*_decode(kept.input), *_decode(kept.response)["output"]]
-                referred |= {item["id"]: item for item in items}
+                referred |= {item["id"]: item for item in self._items(exchange, kept)}
         return creation.given(response_id(exchange.request_id), referred)
+
+    def _items(self, exchange: Exchange, kept: KeptResponse) -> list[Json]:
+        """All items of a response, in order: part of what a model is asked from here on."""
+        document: Json = _decode(kept.response)
+        self._permit(exchange, document)
+        exchange.recalled_bytes += len(kept.input) + len(kept.response)
+        return [*_decode(kept.input), *document["output"]]
+
+    def _permit(self, exchange: Exchange, document: Json) -> None:
+        name: str = document["model"]
+        try:
+            model = self._services.router.card(name).id
+        except NotFound:
+            model = name  # it was taken out since
+        exchange.allowed.about_model(INVOKE, model, name)
 
     async def _input_tokens(self, exchange: Exchange) -> None:
         creation = SERVER.read_creation(exchange.request.body)
         route = self._services.router.route(creation.model)
         exchange.model = route.card.id
+        exchange.allowed.about_model(COUNT_TOKENS, route.card.id, creation.model)
         if not isinstance(route.engine, Counts):
             raise Unsupported(f"The model {route.card.id} can't count tokens before it answers.")
         before = await self._before(exchange, creation)
@@ -227,9 +240,11 @@ class ResponseEndpoints:
         found = await self._services.state.call("responses", query, KeptResponses)
         if not found.responses:
             raise not_found(id)
+        self._permit(exchange, _decode(found.responses[0].response))
         return found.responses[0]
 
     async def _delete(self, exchange: Exchange) -> None:
+        await self._read(exchange)
         command = DeleteResponse(_account(exchange), _id(exchange))
         await self._services.state.call("delete_response", command, DeleteResponse)
         body = {"id": command.id, "object": "response", "deleted": True}
