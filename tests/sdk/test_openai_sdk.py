@@ -90,10 +90,18 @@ def test_errors_are_typed(client: openai.OpenAI, smol: Craton) -> None:
         ask(client, model="nope")
     with pytest.raises(openai.BadRequestError, match="temperature"):
         ask(client, temperature=9)
-    with pytest.raises(openai.BadRequestError, match="tools"):
-        ask(client, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}])
-    with pytest.raises(openai.NotFoundError, match="not built"):
+    for settings in (
+        {"web_search_options": {}},
+        {"logit_bias": {"5": -100}},
+        {"prediction": {"type": "content", "content": "x"}},
+        {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}},
+    ):
+        with pytest.raises(openai.BadRequestError, match=next(iter(settings))):
+            ask(client, **settings)
+    with pytest.raises(openai.BadRequestError, match="no embeddings"):
         client.embeddings.create(model=SMOL, input="x")
+    with pytest.raises(openai.NotFoundError, match="not built"):
+        client.moderations.create(input="x")
     with (
         connect(smol, "sk-forged-key") as forged,
         pytest.raises(openai.AuthenticationError, match="not known"),

@@ -10,6 +10,7 @@ from craton.apis.dialect_wire import (
     refuse_unknown,
 )
 from craton.apis.exchange import Exchange
+from craton.apis.openai.embeddings import EMBEDDINGS, embedding_endpoint
 from craton.apis.openai.responses import RESPONSES, ResponseEndpoints, heeded
 from craton.apis.permit import GET_MODEL, INVOKE, LIST_MODELS
 from craton.apis.services import Services
@@ -25,13 +26,12 @@ _JSON = (b"content-type", b"application/json")
 
 SERVED = (
     "POST /v1/chat/completions, POST /v1/responses, GET and DELETE /v1/responses/{id}, "
-    "POST /v1/messages and GET /v1/models"
+    "POST /v1/embeddings, POST /v1/messages and GET /v1/models"
 )
 WIRE = DialectWire("openai", SERVER, request_id_header=b"x-request-id")
 
 NOT_BUILT = (
     b"/v1/conversations",
-    b"/v1/embeddings",
     b"/v1/completions",
     b"/v1/files",
     b"/v1/batches",
@@ -70,7 +70,13 @@ def openai_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]:
         await services.inference.run(exchange, WIRE, request)
 
     chat_endpoint = Endpoint(WIRE, chat, INVOKE, resource=None)
-    return {("POST", CHAT): chat_endpoint, ("POST", PREFIX + CHAT): chat_endpoint}
+    embed_endpoint = embedding_endpoint(services)
+    return {
+        ("POST", CHAT): chat_endpoint,
+        ("POST", PREFIX + CHAT): chat_endpoint,
+        ("POST", EMBEDDINGS): embed_endpoint,
+        ("POST", PREFIX + EMBEDDINGS): embed_endpoint,
+    }
 
 
 class OpenAIFinder:
