@@ -75,8 +75,12 @@ def statements(count: int, condition: Json) -> list[Json]:
     return [*found, allow]
 
 
+def text_of(given: list[Json]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": given})
+
+
 def compiled(given: list[Json]) -> PolicySet:
-    document = read_document(json.dumps({"Version": "2012-10-17", "Statement": given}))
+    document = read_document(text_of(given))
     return PolicySet([(Level.KEY, [CompiledPolicy("p", document)])], varying=VARYING_KEYS)
 
 
@@ -140,6 +144,9 @@ def main() -> None:
         policies = compiled(given) if len(document) < 6000 else split(given)
         asked = microseconds(lambda p=policies: p.decide(INVOKE, ARN, FACTS))
         print(f"{name:45} asked {asked:6.2f} us")
+    policy = CompiledPolicy("p", read_document(text_of(statements(20, {}))))
+    first = microseconds_few(lambda: PolicySet([(Level.KEY, [policy])]).decide(INVOKE, ARN, FACTS))
+    print(f"{'20 statements, the first time for a model':45} asked {first:6.2f} us")
     stable = compiled(statements(20, {}))
     stable.decide(INVOKE, ARN, FACTS)
     print(f"{'remembered':45}       {microseconds(lambda: stable.known(INVOKE, ARN)):6.2f} us")
@@ -148,7 +155,7 @@ def main() -> None:
     print(
         f"{'whole, 10 statements with conditions':45}       {whole(statements(10, SOURCE)):6.2f} us"
     )
-    text = json.dumps({"Version": "2012-10-17", "Statement": statements(20, {})})
+    text = text_of(statements(20, {}))
     reading = microseconds_few(lambda: CompiledPolicy("p", read_document(text)))
     print(f"{'reading and compiling 20 statements':45}       {reading:6.0f} us")
 
@@ -168,10 +175,13 @@ def split(given: list[Json]) -> PolicySet:
 
 
 def microseconds_few(call: Callable[[], object]) -> float:
-    started_ns = time.perf_counter_ns()
+    """The best of 20 single calls of something slow."""
+    best = float("inf")
     for _ in range(20):
+        started_ns = time.perf_counter_ns()
         call()
-    return (time.perf_counter_ns() - started_ns) / 20 / 1000
+        best = min(best, time.perf_counter_ns() - started_ns)
+    return best / 1000
 
 
 if __name__ == "__main__":
