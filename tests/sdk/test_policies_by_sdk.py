@@ -166,6 +166,13 @@ def test_the_command_line_tests_shows_and_lists_policies(bound: Bound) -> None:
     assert "rules" in bound.run("policies")
 
 
+def test_whoever_only_denies_is_told_that_nothing_is_allowed(bound: Bound) -> None:
+    assert "allows anything" not in bound.put(ALLOW, NO_ECHO)
+    assert "so everything is denied" in bound.put(NO_ECHO)
+    with pytest.raises(openai.PermissionDeniedError):
+        bound.chat()
+
+
 def test_a_bad_policy_is_refused_and_the_old_one_stays(bound: Bound) -> None:
     bound.put(ALLOW, NO_ECHO)
     bad = {**ALLOW, "Effect": "Permit"}

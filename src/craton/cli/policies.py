@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from craton.access.policy_document import Effect, read_document
 from craton.apis.native.policies import PolicyPage, PolicyTest, PolicyView
 from craton.cli.connection import segment
 from craton.cli.groups import connect, group, pages
@@ -69,12 +70,18 @@ def put(
     as_json: AsJson = False,
 ) -> None:
     """Attach a policy, in the place of the one of its name; it binds before this returns."""
-    path = _path(name, key, project, account)
-    made = connect(data).put(path, PolicyView, _read(file))
+    folder, connection = _folder(key, project, account), connect(data)
+    made = connection.put(f"{folder}/{segment(name)}", PolicyView, _read(file))
     if as_json:
         print_json(made)
-    else:
-        print_lines(f"The policy {made.name} binds {made.level} {made.target} from now on.")
+        return
+    print_lines(f"The policy {made.name} binds {made.level} {made.target} from now on.")
+    beside = [p for page in pages(connection, folder, PolicyPage) for p in page.policies]
+    if not any(_allows(policy) for policy in beside):
+        print_lines(
+            f"No policy of {made.level} {made.target} allows anything, so everything is denied to "
+            "it. Put an Allow beside the denials."
+        )
 
 
 @app.command("show", epilog=example("craton policies show only-small --key key-abcdef"))
@@ -166,12 +173,21 @@ def rehearse(
 
 
 def _path(name: str, key: str | None, project: str | None, account: str | None) -> str:
+    return f"{_folder(key, project, account)}/{segment(name)}"
+
+
+def _folder(key: str | None, project: str | None, account: str | None) -> str:
     places = {"keys": key, "projects": project, "accounts": account}
     named = [(plural, id) for plural, id in places.items() if id is not None]
     if len(named) != 1:
         raise BadRequest("Say what the policy is attached to: one of --key, --project, --account.")
     ((plural, id),) = named
-    return f"/{plural}/{segment(id)}/policies/{segment(name)}"
+    return f"/{plural}/{segment(id)}/policies"
+
+
+def _allows(policy: PolicyView) -> bool:
+    statements = read_document(bytes(policy.document).decode()).statements
+    return any(statement.effect is Effect.ALLOW for statement in statements)
 
 
 def _read(file: str) -> bytes:
