@@ -1,6 +1,8 @@
 """Policies as a client meets them: attached by the command line, told by each SDK in its words."""
 
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,26 @@ class Bound:
             aws_secret_access_key=self.key["secret_access_key"],
             config=Config(retries={"max_attempts": 0}),
         )
+
+    def status(self, method: str, path: str, body: dict[str, Any] | None) -> int:
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "authorization": f"Bearer {self.key['api_key']}",
+                "content-type": "application/json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    def statuses(self) -> list[tuple[str, str, int]]:
+        return [(method, path, self.status(method, path, body)) for method, path, body in ASKED]
 
     def chat(self, *, stream: bool = False) -> Any:
         with openai.OpenAI(
@@ -164,6 +186,48 @@ def test_the_command_line_tests_shows_and_lists_policies(bound: Bound) -> None:
     shown = json.loads(bound.run("policies", "show", "rules", "--key", bound.id))
     assert shown["Statement"][1] == NO_ECHO
     assert "rules" in bound.run("policies")
+
+
+CHAT = {"model": ECHO, "messages": QUESTION, "max_tokens": 5}
+CONVERSE = {"messages": BLOCKS}
+NATIVE = {"model": ECHO, "input": "one two"}
+INSIDE = {"anthropic_version": "bedrock-2023-05-31", "messages": QUESTION, "max_tokens": 5}
+
+
+ASKED: list[tuple[str, str, Any]] = [
+    ("POST", "/v1/chat/completions", CHAT),
+    ("POST", "/v1/chat/completions", {**CHAT, "stream": True}),
+    ("POST", "/openai/v1/chat/completions", CHAT),
+    ("POST", "/v1/responses", NATIVE),
+    ("POST", "/v1/responses", {**NATIVE, "stream": True}),
+    ("POST", "/v1/responses/input_tokens", NATIVE),
+    ("POST", "/v1/messages", CHAT),
+    ("POST", "/v1/messages", {**CHAT, "stream": True}),
+    ("POST", "/v1/messages/count_tokens", {"model": ECHO, "messages": QUESTION}),
+    ("POST", "/anthropic/v1/messages", CHAT),
+    ("GET", "/v1/models", None),
+    ("GET", f"/v1/models/{ECHO}", None),
+    ("GET", f"/anthropic/v1/models/{ECHO}", None),
+    ("POST", f"/model/{ECHO}/converse", CONVERSE),
+    ("POST", f"/model/{ECHO}/converse-stream", CONVERSE),
+    ("POST", f"/model/{ECHO}/invoke", INSIDE),
+    ("POST", f"/model/{ECHO}/invoke-with-response-stream", INSIDE),
+    ("POST", f"/model/{ECHO}/count-tokens", {"input": {"converse": CONVERSE}}),
+    ("GET", "/foundation-models", None),
+    ("GET", f"/foundation-models/{ECHO}", None),
+    ("GET", f"/foundation-model-availability/{ECHO}", None),
+    ("GET", "/inference-profiles", None),
+    ("GET", "/craton/v1/identity", None),
+    ("GET", "/craton/v1/policies", None),
+]
+
+
+def test_no_endpoint_forgets_to_ask(bound: Bound) -> None:
+    """Everything is denied but bearer tokens; what answers at all must answer 403."""
+    bound.put({**ALLOW, "Action": "bedrock:CallWithBearerToken"})
+    assert [(path, status) for _, path, status in bound.statuses() if status != 403] == []
+    bound.put(ALLOW)
+    assert [(path, status) for _, path, status in bound.statuses() if status == 403] == []
 
 
 def test_whoever_only_denies_is_told_that_nothing_is_allowed(bound: Bound) -> None:
