@@ -1,7 +1,8 @@
 """python -m tests.crash: kill -9 at random moments under load, and count what was lost.
 
 Exits with 1 if an acknowledged answer is missing or billed otherwise than the client was told, if
-anything was billed twice, if the ledger does not balance, or if a process did not come back.
+anything was billed twice, if the ledger does not balance, or if a process did not come back; with
+`--budget` also if the budget that the clients race for was ever overdrawn, or blocked.
 """
 
 import argparse
@@ -37,6 +38,11 @@ def show(outcome: Outcome, console: Console) -> None:
     figures.add_row("text delivered, not billed", str(outcome.delivered_unbilled))
     figures.add_row("postings", str(outcome.verdict.postings))
     figures.add_row("sum of all postings, nanos", str(outcome.verdict.sum_nanos))
+    if outcome.purse is not None:
+        figures.add_row("times the budget was used up", str(outcome.purse.rounds))
+        figures.add_row("allowed in all, nanos", str(outcome.purse.amount))
+        figures.add_row("posted, nanos", str(outcome.purse.posted))
+        figures.add_row("overdrawn, nanos", str(max(0, outcome.purse.overdrawn)))
     console.print(figures)
     for text, count in outcome.failures_told.most_common(8):
         console.print(f"told {count} times: {text}", markup=False, highlight=False)
@@ -53,6 +59,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--engine", choices=("echo", "embedded"), default="echo")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--budget", action="store_true", help="race for a nearly empty budget")
     parser.add_argument("--pause", type=float, help="mean seconds before each kill of a victim")
     parser.add_argument("--data", type=Path, help="keep the data folder and notes here")
     arguments = parser.parse_args()
@@ -67,6 +74,7 @@ def main() -> int:
             engine=arguments.engine,
             seed=arguments.seed,
             pause_s=arguments.pause or PAUSE_S[arguments.engine],
+            budget=arguments.budget,
         )
         started_s = time.monotonic()
         outcome = asyncio.run(run_trial(plan))

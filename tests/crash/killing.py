@@ -30,7 +30,7 @@ class ShortMemoryClock:
         return time.time_ns()
 
     def monotonic_ns(self) -> int:
-        return time.monotonic_ns() * 1_000_000
+        return time.monotonic_ns() * 1_000
 
 
 class Journal:

@@ -19,6 +19,18 @@ async def test_no_acknowledged_answer_is_lost_or_billed_twice_under_kill_9(tmp_p
     assert outcome.acknowledged > 20
 
 
+async def test_a_budget_that_is_nearly_empty_is_never_overdrawn_under_kill_9(
+    tmp_path: Path,
+) -> None:
+    plan = Plan(
+        data=tmp_path / "data", kills=9, clients=8, workers=2, pause_s=0.2, seed=2, budget=True
+    )
+    outcome = await run_trial(plan)
+    assert outcome.faults == []
+    assert outcome.purse is not None
+    assert (outcome.purse.overdrawn, outcome.purse.rounds > 0) == (0, True)
+
+
 def line(request_id: str, *, output: int = 3) -> UsageLine:
     return UsageLine(
         request_id, 0, "a", "p", "k", "m", "r", "complete",

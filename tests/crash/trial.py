@@ -29,6 +29,7 @@ from craton.kernel.log import Level, Log
 from craton.store.client import StateClient
 from tests.crash.client import Client, Told
 from tests.crash.killing import Journal, Killer, Killings, ShortMemoryClock, until_ready
+from tests.crash.purse import Purse
 
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath", "inlet", "juniper")
 START_LIMIT_S = 120
@@ -46,6 +47,8 @@ class Plan:
     seed: int = 1
     pause_s: float = 0.15
     """The mean pause before each kill of one victim."""
+    budget: bool = False
+    """Whether the clients race for a budget that is always nearly used up."""
 
 
 @dataclass
@@ -60,6 +63,7 @@ class Outcome:
     billed_unacknowledged: int = 0
     delivered_unbilled: int = 0
     failures_told: Counter[str] = field(default_factory=Counter)
+    purse: Purse | None = None
 
     @property
     def acknowledged(self) -> int:
@@ -72,15 +76,23 @@ async def run_trial(plan: Plan) -> Outcome:
     told: list[Told] = []
     journal = Journal(plan.data / "craton.log")
     faults: list[str] = []
+    purse: Purse | None = None
     async with _craton(plan) as craton:
         client = await _client(plan, craton)
-        await _load_and_kill(plan, craton, client, journal=journal, killings=killings, told=told)
+        purse = Purse(craton.url, _key(craton)) if plan.budget else None
+        async with _filled(purse):
+            await _load_and_kill(
+                plan, craton, client, journal=journal, killings=killings, told=told
+            )
         faults += await _internal_errors(client)
     async with _craton(plan) as craton:
         await _client(plan, craton)
         records, verdict = await _ledger(craton)
+        if purse is not None:
+            await purse.check(craton.url)
+            faults += purse.faults
     journal.read()
-    outcome = Outcome(killings, told, records, verdict, faults + killings.faults)
+    outcome = Outcome(killings, told, records, verdict, faults + killings.faults, purse=purse)
     outcome.faults += [f"the log has: {failure[:600]}" for failure in journal.failures]
     compare(outcome)
     return outcome
@@ -99,12 +111,31 @@ async def _client(plan: Plan, craton: Running) -> Client:
     async with asyncio.timeout(START_LIMIT_S):
         while not craton.settings.credentials.exists():
             await asyncio.sleep(0.02)
-        credentials = read_credentials(craton.settings.credentials)
-        key = credentials.keys[credentials.default].api_key
         model = ECHO_MODEL if plan.engine == "echo" else craton.settings.default_model
-        client = Client(craton.settings.host, craton.settings.port, key, model)
+        client = Client(craton.settings.host, craton.settings.port, _key(craton), model)
         await until_ready(client)
     return client
+
+
+def _key(craton: Running) -> str:
+    credentials = read_credentials(craton.settings.credentials)
+    return credentials.keys[credentials.default].api_key
+
+
+@asynccontextmanager
+async def _filled(purse: Purse | None) -> AsyncGenerator[None]:
+    """A purse that is filled again and again meanwhile, if there is one."""
+    if purse is None:
+        yield
+        return
+    await purse.open()
+    stop = asyncio.Event()
+    filling = asyncio.get_running_loop().create_task(purse.keep_filling(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await filling
 
 
 async def _load_and_kill(
@@ -153,13 +184,15 @@ async def _keep_asking(
         count = dice.choice((3, 20, 200)) if plan.engine == "echo" else 6
         prompt = " ".join(dice.choices(WORDS, k=count))
         limit = None if plan.engine == "echo" else dice.choice((2, 8, 24))
+        if plan.budget and limit is None:
+            limit = count  # as many words as it will say: what is held is what it costs
         answer = await client.ask(prompt, stream=dice.random() < 0.7, max_tokens=limit)
         if plan.engine == "echo" and answer.is_acknowledged and answer.text != prompt:
             answer.faults.append("an acknowledged answer whose text is not the whole answer")
         answer.text = answer.text[:1]  # only whether there was any
         told.append(answer)
-        if answer.status == 0:
-            await asyncio.sleep(0.02)  # nobody listens: don't spin
+        if answer.status in (0, 429):
+            await asyncio.sleep(0.02)  # nobody listens, or no more may be spent: don't spin
 
 
 async def _internal_errors(client: Client) -> list[str]:
