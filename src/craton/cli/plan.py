@@ -57,6 +57,14 @@ Price = Annotated[
         help="Under which terms. (default: the first known of capacity-block, on-demand, reserved)",
     ),
 ]
+Confident = Annotated[
+    bool,
+    typer.Option(
+        "--confident",
+        help="Hold the limits against the high end of each interval, which the truth is below "
+        "in 9 cases of 10. (default: against the middle)",
+    ),
+]
 PowerLimit = Annotated[
     float | None, typer.Option("--power-kw", min=0.001, help="Most kilowatts at the wall, peak.")
 ]
@@ -153,14 +161,7 @@ def serve(
     framework: Annotated[
         str | None, typer.Option(help="The serving software: vllm, sglang, trtllm.")
     ] = None,
-    confident: Annotated[
-        bool,
-        typer.Option(
-            "--confident",
-            help="Hold the limits against the high end of each interval, which the truth is below "
-            "in 9 cases of 10. (default: against the middle)",
-        ),
-    ] = False,
+    confident: Confident = False,
     price: Price = None,
     disaggregation: Annotated[
         bool, typer.Option(help="Also try prefill and decode on chips of their own.")
