@@ -72,7 +72,9 @@ def test_an_arn_is_matched_part_by_part(patterns: list[str], parts: list[str]) -
 
 
 def test_a_wildcard_crosses_no_colon_before_the_sixth_part() -> None:
-    assert not matches("arn:aws:s3*:x", "arn:aws:s3:us-east-1:1:x", Style.ARN)
+    assert not matches("arn:aws:*:1:*:m", "arn:aws:a:b:1:c:m", Style.ARN)
+    assert not matches("arn:aws:a?b:1:c:m", "arn:aws:a:b:1:c:m", Style.ARN)
+    assert matches("arn:aws:*:*:*:c:m", "arn:aws:a:b:1:c:m", Style.ARN)
     assert not matches("arn:aws:*:foundation-model/*", MODEL, Style.ARN)
     assert matches("arn:aws:sns:*:*:topic:*", "arn:aws:sns:r:1:topic:with:colons", Style.ARN)
 
