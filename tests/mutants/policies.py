@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "a changed policy leaves old decisions in place",
-        (Edit(DIRECTORY, "        self._bound.clear()\n        if change", "        if change"),),
+        (Edit(DIRECTORY, "        if change.kind in _BINDING:", "        if not _BINDING:"),),
         PERMIT_TEST + "test_a_changed_policy_decides_from_the_next_request_on",
     ),
     Mutant(

@@ -26,6 +26,8 @@ from craton.kernel.errors import Unauthenticated
 from craton.store.kind import Body, Change, Kind
 
 RECENT_MAX = 10_000
+_BINDING = frozenset(kind.name for kind in (POLICIES, API_KEYS, ACCESS_KEYS, ACCOUNTS, PROJECTS))
+"""What decides by which policies a caller is bound, and what their conditions read of it."""
 
 
 class Directory:
@@ -44,7 +46,8 @@ class Directory:
 
     def apply(self, change: Change) -> None:
         """Take a change of one of the kinds kept here; others are not this snapshot's."""
-        self._bound.clear()
+        if change.kind in _BINDING:
+            self._bound.clear()
         if change.kind == POLICIES.name:
             self.policies.apply(change)
         elif change.kind == API_KEYS.name:
