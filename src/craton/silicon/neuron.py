@@ -231,9 +231,16 @@ fitted on. An assumption: half-way, in ratio, from the fitted 0.27 of the peak t
 4,096 x 4,096 x 4,096 multiplication reaches on a NeuronCore (nki-autotune issue 25, 2.1 ms)."""
 
 
+BEFORE_SERVED = ("trainium1", "inferentia2")
+"""Chips whose published figures are of Transformers NeuronX; later ones are served by its successor
+where nobody says otherwise."""
+
+
 def _is_served(case: ServingCase) -> bool:
     """Whether the software is NeuronX Distributed or a server over it."""
-    framework = (case.framework or "").lower()
+    if case.framework is None:
+        return case.chip.name not in BEFORE_SERVED
+    framework = case.framework.lower()
     return "vllm" in framework or "nxd" in framework or "distributed" in framework
 
 

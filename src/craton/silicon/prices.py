@@ -93,15 +93,18 @@ def chip_hour(
     """The lowest price of a chip under the first of these terms that it is offered under.
 
     A price with a source goes before an estimate, and a server's own price as owned before one
-    worked out. None where there is no price at all.
+    worked out; of equal prices, that of the server with the most chips. None where there is no
+    price at all.
     """
     holders = [server for server in servers if server.chip == chip.name]
+    holders.sort(key=lambda server: -server.chips)
     by_kind = [_offers(chip, holders, site, kind) for kind in kinds]
     for has_source in (True, False):
         for offers in by_kind:
             sound = [offer for offer in offers if offer.estimate is not has_source]
             if sound:
-                return min(sound, key=lambda offer: offer.usd)
+                # Prices of servers are rounded, so those of one chip differ in the last digits.
+                return min(sound, key=lambda offer: round(offer.usd, 3))
     return None
 
 

@@ -164,3 +164,10 @@ def test_a_step_of_fixed_time_is_less_certain_than_one_of_reading() -> None:
 def test_a_case_without_concurrency_is_refused() -> None:
     with pytest.raises(BadRequest, match="concurrency"):
         estimate_neuron(case(batch=None))
+
+
+def test_trainium2_is_taken_to_be_served_where_nobody_says_otherwise() -> None:
+    plain = case("llama-3-8b", "trainium2", tensor=4, batch=4.0)
+    served = msgspec.structs.replace(plain, framework="nxd-inference")
+    older = msgspec.structs.replace(plain, framework="transformers-neuronx")
+    assert prefill_terms(plain) == prefill_terms(served) != prefill_terms(older)

@@ -321,3 +321,8 @@ def test_training_that_no_size_can_do_in_time_says_so() -> None:
     assert found.refusals
     with pytest.raises(BadRequest, match="less than one sequence"):
         quote(_training(global_batch_tokens=100), ["h100"], None, _catalogue(), today=TODAY)
+
+
+def test_of_servers_at_one_price_a_chip_the_largest_is_planned_with() -> None:
+    assert _offer("trainium2").server is not None
+    assert _offer("trainium2").server.chips == 16
