@@ -18,8 +18,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.mutants import bounds, responses
 from tests.mutants.catalogue import MUTANTS, Mutant
 
+EVERY = (*MUTANTS, *bounds.MUTANTS, *responses.MUTANTS)
 ROOT = Path(__file__).parents[2]
 COPIED = ("src", "tests", "pyproject.toml", "README.md")
 LIMIT_S = 180
@@ -104,7 +106,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     console = Console()
-    mutants = [mutant for mutant in MUTANTS if arguments.only in mutant.name]
+    mutants = [mutant for mutant in EVERY if arguments.only in mutant.name]
     with tempfile.TemporaryDirectory(prefix="craton-mutant-") as name:
         folder = copy_tree(Path(name))
         check_origin(folder)

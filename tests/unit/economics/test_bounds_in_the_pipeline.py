@@ -21,11 +21,12 @@ from craton.economics.contract import (
 )
 from craton.economics.meters import Meter, Outcome, UsageRecord
 from craton.economics.prices import PriceBook, Tariff
-from craton.kernel.errors import BudgetExceeded, Conflict, Unavailable
+from craton.kernel.errors import BadRequest, BudgetExceeded, Conflict, Unavailable
 from craton.kernel.ids import Ids
 from craton.kernel.metrics import Metrics
 from craton.store.client import StateClient
 from craton.store.contract import Call
+from craton.store.documents import Transaction
 from craton.store.pipeline import Commands
 from tests.fakes.state_process import StateProcess, until
 
@@ -51,12 +52,19 @@ class Treasury(StateProcess):
                 "void": (Void, lambda _, void: parts.admission.void(void)),
             },
             batched={"post": (UsageRecord, parts.ledger.post)},
-            single={"create_budget": (CreateBudget, parts.budgets.create)},
+            single={
+                "create_budget": (CreateBudget, parts.budgets.create),
+                "create_and_refuse": (CreateBudget, self._create_and_refuse),
+            },
             queries={},
             on_closed=parts.admission.closed,
             on_greeted=lambda session: parts.admission.greeted(session.process),
             published={BUDGETS.name: lambda change: change},
         )
+
+    def _create_and_refuse(self, transaction: Transaction, command: CreateBudget) -> BudgetStatus:
+        self.economy.budgets.create(transaction, command)
+        raise BadRequest("The budget was made, and then refused.")
 
     def sums(self) -> tuple[int, int]:
         (status,) = self.economy.budgets.read(BoundsQuery()).budgets
@@ -115,10 +123,12 @@ async def test_a_budget_is_in_force_for_every_worker_when_it_is_acknowledged(
 async def test_a_refused_budget_bounds_nobody(state: Treasury) -> None:
     client = await state.client()
     await client.call("create_budget", BUDGET, BudgetStatus)
+    small = msgspec.structs.replace(BUDGET, amount_nanos=1)
     with pytest.raises(Conflict):
-        await client.call(
-            "create_budget", msgspec.structs.replace(BUDGET, amount_nanos=1), BudgetStatus
-        )
+        await client.call("create_budget", small, BudgetStatus)
+    other = msgspec.structs.replace(small, name="other")
+    with pytest.raises(BadRequest):
+        await client.call("create_and_refuse", other, BudgetStatus)
     await admit(client, state.hold(100))
 
 

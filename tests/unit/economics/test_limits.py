@@ -135,6 +135,7 @@ def test_what_was_used_counts_from_when_it_was_admitted(gate: Gate) -> None:
     gate.end(hold, 90)
     assert gate.refused(50).retry_after_s == 1
     gate.wait(1)
+    assert gate.status().tokens_counted == 0
     gate.admit(100)
 
 
