@@ -487,7 +487,9 @@ def test_a_model_of_the_catalogue_is_available(bedrock: Any) -> None:
     assert code == "ResourceNotFoundException"
 
 
-def test_policies_decide_about_the_model_whatever_the_operation(echo: Craton) -> None:
+@pytest.fixture
+def narrow(echo: Craton) -> Iterator[dict[str, str]]:
+    """A key that may use the echo model alone, by its id or by a profile of the EU's."""
     made = native(echo, "POST", "/keys", {"name": "narrow"})
     bound = f"/keys/{made['access_key_id']}/policies/narrow"
     statement = {
@@ -499,10 +501,17 @@ def test_policies_decide_about_the_model_whatever_the_operation(echo: Craton) ->
         ],
     }
     native(echo, "PUT", bound, {"Version": "2012-10-17", "Statement": [statement]})
-    narrow = {
+    yield {
         "aws_access_key_id": made["access_key_id"],
         "aws_secret_access_key": made["secret_access_key"],
     }
+    native(echo, "DELETE", bound)
+    native(echo, "DELETE", f"/keys/{made['access_key_id']}")
+
+
+def test_policies_decide_about_the_model_whatever_the_operation(
+    echo: Craton, narrow: dict[str, str]
+) -> None:
     runtime, bedrock = (client(echo, name, **narrow) for name in ("bedrock-runtime", "bedrock"))
     body = TEXT_BODIES["llama"]
     counted = {"invokeModel": {"body": json.dumps(body)}}

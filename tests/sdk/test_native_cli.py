@@ -98,6 +98,14 @@ def test_a_turn_that_fails_does_not_end_the_chat(cli: Cli, monkeypatch: pytest.M
     assert cli.text("chat").splitlines()[0] == "still here"
 
 
+def test_a_model_is_added_with_the_formats_it_answers_to(cli: Cli) -> None:
+    formats = ("--format", "llama", "--format", "titan-text")
+    where = ("--url", "http://127.0.0.1:9/v1", "--upstream-model", "m")
+    added = cli.json("models", "add", "old", *where, *formats)
+    cli.text("models", "remove", "local.old")
+    assert added["formats"] == ["llama", "titan-text"]
+
+
 def test_models_are_added_renamed_and_removed(cli: Cli) -> None:
     added = cli.json(
         "models", "add", "far", "--url", "http://127.0.0.1:9/v1", "--upstream-model", "m"
