@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from craton.access.contract import NewKey
 from craton.access.credentials import read_credentials
 from craton.bootstrap.settings import ECHO_MODEL, Settings
-from craton.bootstrap.up import Running, running
+from craton.bootstrap.up import running
 from craton.cli.connection import Connection
 from craton.economics.contract import BudgetStatus, LimitStatus, Summary
 from craton.kernel.clock import SystemClock
@@ -58,15 +60,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A running Craton and two ways to speak to it."""
+    """A running Craton, and an account of its own to race on."""
 
-    craton: Running
     operator: Connection
+    account: str
     key: str
 
     def client(self, model: str) -> Client:
-        settings = self.craton.settings
-        return Client(settings.host, settings.port, self.key, model)
+        parts = urlsplit(self.operator.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return Client(parts.hostname, parts.port, self.key, model)
 
     async def get(self, path: str, reads: Any) -> Any:
         return await asyncio.to_thread(self.operator.get, path, reads)
@@ -91,19 +95,28 @@ async def ground(data: Path, *, workers: int) -> AsyncGenerator[Ground]:
                 await asyncio.sleep(0.02)
             credentials = read_credentials(craton.settings.credentials)
             key = credentials.keys[credentials.default].api_key
-            made = Ground(craton, Connection(craton.url, key), key)
-            await until_ready(made.client(ECHO_MODEL))
-        yield made
+            settings = craton.settings
+            await until_ready(Client(settings.host, settings.port, key, ECHO_MODEL))
+        yield await asyncio.to_thread(racing, Connection(craton.url, key))
+
+
+def racing(operator: Connection) -> Ground:
+    """An account that nobody else uses."""
+    account = operator.post("/accounts", Json, {"name": "racers"})["id"]
+    key = operator.post("/keys", NewKey, {"name": "racer", "account": account})
+    return Ground(operator, account, key.api_key)
 
 
 async def race_budget(on: Ground, *, clients: int, amount: int, model: str = ECHO_MODEL) -> Result:
     """Race for a budget until no request fits any more."""
-    body = {"name": "race", "amount_nanos": amount, "period": "total"}
+    body = {
+        "name": "race", "account": on.account, "amount_nanos": amount, "period": "total"
+    }  # fmt: skip
     made: BudgetStatus = await on.post("/budgets", BudgetStatus, body)
     result = Result()
     await asyncio.gather(*(_until_refused(on.client(model), result) for _ in range(clients)))
     result.budget = await on.get(f"/budgets/{made.id}", BudgetStatus)
-    summary: Summary = await on.get("/usage/summary", Summary)
+    summary: Summary = await on.get(f"/usage/summary?account={on.account}", Summary)
     result.posted_nanos = sum(line.amount_nanos for line in summary.lines)
     result.over_hold_nanos = await on.metric("craton_over_hold_nanos_total")
     _judge_budget(result, held=HELD if model == ECHO_MODEL else HELD_REMOTE)
@@ -146,7 +159,7 @@ def _judge_budget(result: Result, *, held: int) -> None:
 
 async def race_limit(on: Ground, *, clients: int, requests: int) -> Result:
     """Race for the requests of one minute."""
-    body = {"name": "race", "requests_per_minute": requests}
+    body = {"name": "race", "account": on.account, "requests_per_minute": requests}
     made: LimitStatus = await on.post("/limits", LimitStatus, body)
     result = Result()
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.limits.race import COST, HELD, ground, overrunning_model, race_budget, race_limit
+from craton.cli.connection import Connection
+from tests.fakes.craton import SMOL, Craton
+from tests.limits.race import COST, HELD, ground, overrunning_model, race_budget, race_limit, racing
 
 
 @pytest.mark.parametrize("workers", [3])
@@ -31,6 +33,15 @@ async def test_a_remote_engine_that_overruns_overdraws_by_its_excess_at_most_and
     assert result.faults == []
     assert result.budget is not None
     assert 0 < result.budget.over_nanos <= result.over_hold_nanos
+
+
+async def test_the_embedded_engine_overdraws_nothing(smol: Craton) -> None:
+    on = racing(Connection(smol.url, smol.keys.api_key))
+    result = await race_budget(on, clients=4, amount=6 * HELD, model=SMOL)
+    assert result.faults == []
+    assert result.answered >= 4  # its template makes prompts longer than ours
+    assert result.budget is not None
+    assert (result.budget.over_nanos, result.over_hold_nanos) == (0, 0)
 
 
 async def test_a_minute_sees_as_many_requests_as_are_allowed_whatever_worker_they_ask(
