@@ -23,16 +23,17 @@ from craton.models import responses_kept
 from craton.store import documents
 from craton.store.database import METADATA, transaction
 from craton.store.documents import Transaction
+from craton.store.sqlite import SqliteConnection
 
 AT_MS = 1_793_491_200_000
 
 Done = TypeVar("Done")
 
 
-def empty_database() -> sqlite3.Connection:
+def empty_database() -> SqliteConnection:
     declared = {tables.USAGE.name, documents.DOCUMENTS.name, responses_kept.RESPONSES.name}
     assert declared <= set(METADATA.tables)
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
     METADATA.create_all(engine)
     return connection

@@ -23,10 +23,11 @@ from craton.kernel.log import Level, Log
 from craton.kernel.metrics import Metrics
 from craton.store.client import StateClient
 from craton.store.contract import LEASE_S
-from craton.store.database import Connection, open_sqlite
+from craton.store.database import Connection, Dialect
 from craton.store.documents import Transaction
 from craton.store.kind import Change, Kind
 from craton.store.pipeline import Commands, Pipeline, Session
+from craton.store.sqlite import SqliteConnection, open_sqlite
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -114,11 +115,15 @@ class SkippingClock:
 class FailingConnection:
     """A connection that fails on statements that are named, and remembers what ran."""
 
-    def __init__(self, inner: sqlite3.Connection) -> None:
+    def __init__(self, inner: SqliteConnection) -> None:
         self.inner = inner
         self.fail_on: set[str] = set()
         self.ran: list[str] = []
         self.before_commit: Callable[[], None] | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.inner.dialect
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         self.ran.append(sql)

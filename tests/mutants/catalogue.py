@@ -34,6 +34,7 @@ SIGV4 = "src/craton/access/sigv4.py"
 VAULT = "src/craton/access/vault.py"
 ROUTER = "src/craton/models/router.py"
 DATABASE = "src/craton/store/database.py"
+SQLITE = "src/craton/store/sqlite.py"
 MIGRATION = "src/craton/bootstrap/migrations/versions/r0001_beginning.py"
 
 TURN = "tests/unit/apis/test_inference_turn.py::"
@@ -99,21 +100,21 @@ MUTANTS = (
     ),
     Mutant(
         "synchronous=OFF",
-        (Edit(DATABASE, "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF"),),
+        (Edit(SQLITE, "PRAGMA synchronous=FULL", "PRAGMA synchronous=OFF"),),
         POWER_TEST + "test_every_acknowledged_post_survives_power_loss_at_any_moment",
     ),
     Mutant(
         "synchronous=NORMAL",
-        (Edit(DATABASE, "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"),),
+        (Edit(SQLITE, "PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL"),),
         POWER_TEST + "test_every_acknowledged_post_survives_power_loss_at_any_moment",
     ),
     Mutant(
         "a record sent again replaces the first",
         (
             Edit(
-                LEDGER,
-                "Statement(insert(USAGE).on_conflict_do_nothing())",
-                'Statement(insert(USAGE).prefix_with("OR REPLACE"))',
+                SQLITE,
+                "sqlite.insert(table).on_conflict_do_nothing()",
+                'sqlite.insert(table).prefix_with("OR REPLACE")',
             ),
         ),
         LEDGER_TEST + "test_a_record_that_is_there_stays_as_it_was",

@@ -28,8 +28,8 @@ from craton.kernel.ids import Ids
 from craton.kernel.log import Log
 from craton.kernel.metrics import Metrics
 from craton.store.client import StateClient
-from craton.store.database import configure
 from craton.store.pipeline import Commands, Pipeline
+from craton.store.sqlite import SQLITE, SqliteConnection, configure
 from tests.fakes.state_process import migrated
 from tests.powerloss.recording import Act, Disk, Loss, Operation, Recorder
 
@@ -55,6 +55,12 @@ share_permille = 300
 )
 
 
+class RecordedConnection(apsw.Connection):
+    """apsw's connection, which knows what it speaks."""
+
+    dialect = SQLITE
+
+
 @dataclass
 class Run:
     """What one run of the ledger did: its operations, and what was acknowledged by when."""
@@ -70,7 +76,7 @@ async def post_groups(folder: Path, *, pragmas: tuple[str, ...] = ()) -> Run:
     database = folder / DATABASE
     database.write_bytes(migrated())
     recorder = Recorder(f"recorder-{next(NAMES)}")
-    connection = apsw.Connection(str(database), vfs=recorder.vfs_name)
+    connection = RecordedConnection(str(database), vfs=recorder.vfs_name)
     configure(connection)
     # Checkpoints move pages into the database file: have several in this short run.
     connection.execute("PRAGMA wal_autocheckpoint=12").fetchall()
@@ -160,7 +166,7 @@ def faults_after(files: dict[str, bytes], acknowledged: list[str], folder: Path)
     for name, content in files.items():
         if not name.endswith(SHARED_MEMORY):
             (folder / name).write_bytes(content)
-    connection = sqlite3.connect(folder / DATABASE, isolation_level=None)
+    connection = sqlite3.connect(folder / DATABASE, isolation_level=None, factory=SqliteConnection)
     try:
         connection.execute("PRAGMA synchronous=OFF")  # what is read here may be lost again
         verdict = statements.verify(connection, VerifyQuery())

@@ -38,10 +38,11 @@ from craton.models.card import ALIASES, MODELS
 from craton.models.contract import AddModel, RemoveAlias, RemoveModel, SetAlias
 from craton.models.responses import DeleteResponse, KeepResponse, ReadChain, ReadResponses
 from craton.models.responses_kept import Responses, read_chain, read_responses
-from craton.store.database import Connection, open_sqlite
+from craton.store.database import Connection
 from craton.store.documents import page
 from craton.store.kind import Change
 from craton.store.pipeline import Commands, Pipeline
+from craton.store.sqlite import open_sqlite
 
 
 def price_folders(data: Path) -> list[Path]:

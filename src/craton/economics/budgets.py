@@ -274,15 +274,14 @@ class Budgets:
 
 def _posted(connection: Connection, start_ms: int, account: str | None) -> Sequence[Row]:
     """What was posted since a moment, by account, project, key and currency."""
-    parameters = _SPENT.parameters(
+    rows = _SPENT.execute(
+        connection,
         everyone=int(account is None),
         account=account,
         low=first_id(start_ms - POST_WITHIN_MS),
         start=start_ms,
-    )
-    return [
-        (*row[:4], int(row[4])) for row in connection.execute(_SPENT.sql, parameters).fetchall()
-    ]
+    ).fetchall()
+    return [(*row[:4], int(row[4])) for row in rows]
 
 
 def _sum(rows: Sequence[Row], budget: Budget) -> int:

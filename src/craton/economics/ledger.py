@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import bindparam, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Select, select
 
 from craton.economics.budgets import Budgets
 from craton.economics.contract import Posted
@@ -13,13 +12,19 @@ from craton.economics.meters import UsageRecord, tokens_of
 from craton.economics.prices import PriceBook, Rated
 from craton.economics.tables import POSTINGS, USAGE
 from craton.kernel.metrics import Metrics
-from craton.store.database import Statement
+from craton.store.database import Dialect, Insertion, Statement
 from craton.store.documents import Transaction
 
-_INSERT_USAGE = Statement(insert(USAGE).on_conflict_do_nothing())
-_INSERT_POSTING = Statement(insert(POSTINGS).on_conflict_do_nothing())
-_ASKED = func.json_each(bindparam("ids")).table_valued("value")
-_KNOWN = Statement(select(USAGE.c.request_id).where(USAGE.c.request_id.in_(select(_ASKED.c.value))))
+_INSERT_USAGE = Insertion(USAGE)
+_INSERT_POSTINGS = Insertion(POSTINGS)
+
+
+def _asked(dialect: Dialect) -> Select[tuple[str]]:
+    asked = dialect.strings("ids")
+    return select(USAGE.c.request_id).where(USAGE.c.request_id.in_(asked))
+
+
+_KNOWN = Statement(_asked)
 
 
 class Ledger:
@@ -80,8 +85,8 @@ class Ledger:
                     postings += _share(record, rated.payee, rated.payee_amount, rated.currency)
             known.add(record.request_id)
             replies.append(Posted(rated.amount, rated.currency))
-        transaction.connection.executemany(_INSERT_USAGE.sql, usage)
-        transaction.connection.executemany(_INSERT_POSTING.sql, postings)
+        _INSERT_USAGE.execute(transaction.connection, usage)
+        _INSERT_POSTINGS.execute(transaction.connection, postings)
         budgets = self._budgets
         if budgets is not None and spent:
             transaction.after_commit.append(lambda: budgets.posted(spent))
@@ -89,8 +94,7 @@ class Ledger:
 
     def _known(self, transaction: Transaction, records: Sequence[UsageRecord]) -> set[str]:
         ids = self._encode([record.request_id for record in records]).decode()
-        rows = transaction.connection.execute(_KNOWN.sql, _KNOWN.parameters(ids=ids)).fetchall()
-        return {row[0] for row in rows}
+        return {row[0] for row in _KNOWN.execute(transaction.connection, ids=ids).fetchall()}
 
 
 def _lines(record: UsageRecord, amount: int, currency: str) -> list[tuple[object, ...]]:
@@ -107,7 +111,3 @@ def _share(record: UsageRecord, payee: str, amount: int, currency: str) -> list[
         (request_id, 2, f"cost/share/{record.resource}", currency, amount),
         (request_id, 3, f"payable/{payee}", currency, -amount),
     ]
-
-
-assert _INSERT_USAGE.names == tuple(column.name for column in USAGE.columns)
-assert _INSERT_POSTING.names == tuple(column.name for column in POSTINGS.columns)

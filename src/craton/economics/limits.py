@@ -260,8 +260,8 @@ class Limits:
         now_ms = self._clock.now_ns() // 1_000_000
         since_ms = now_ms - WINDOW_MS
         low = first_id(since_ms - POST_WITHIN_MS)
-        rows = connection.execute(_RECENT.sql, _RECENT.parameters(low=low, since=since_ms))
-        for at_ms, account, project, principal, resource, quantities in rows.fetchall():
+        rows = _RECENT.execute(connection, low=low, since=since_ms).fetchall()
+        for at_ms, account, project, principal, resource, quantities in rows:
             tokens = tokens_of(msgspec.json.decode(quantities, type=dict[str, int]))
             for state in states:
                 if state.bounds(account, project, principal, resource):

@@ -1,9 +1,10 @@
 """What the ledger says: usage, balances, and whether it is whole. Reads only."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import func, literal, select
+from sqlalchemy import exists, func, literal, select
 from sqlalchemy.sql import bindparam
 
 from craton.economics.contract import (
@@ -20,9 +21,10 @@ from craton.economics.contract import (
     VerifyQuery,
 )
 from craton.economics.tables import POSTINGS, USAGE
-from craton.store.database import Connection, Statement
+from craton.store.database import Connection, Row, Statement
 
 PAGE_MAX = 1000
+_SUMMARY_ROWS = 10_000
 
 _AMOUNT = (
     select(func.coalesce(func.sum(POSTINGS.c.amount), 0))
@@ -45,10 +47,21 @@ _USAGE = Statement(
     .limit(bindparam("count"))
 )
 _SINCE = Statement(
-    select(USAGE.c.account, USAGE.c.resource, USAGE.c.quantities, _AMOUNT, _CURRENCY).where(
+    select(
+        USAGE.c.request_id,
+        USAGE.c.account,
+        USAGE.c.resource,
+        USAGE.c.quantities,
+        _AMOUNT,
+        _CURRENCY,
+    )
+    .where(
         (bindparam("everyone") == literal(1)) | (USAGE.c.account == bindparam("account")),
         USAGE.c.at_ms >= bindparam("since"),
+        USAGE.c.request_id > bindparam("after"),
     )
+    .order_by(USAGE.c.request_id)
+    .limit(bindparam("count"))
 )
 _BALANCES = Statement(
     select(
@@ -70,7 +83,7 @@ _UNBALANCED = Statement(
 )
 _ORPHANS = Statement(
     select(POSTINGS.c.transaction_id)
-    .where(POSTINGS.c.transaction_id.not_in(select(USAGE.c.request_id)))
+    .where(~exists().where(USAGE.c.request_id == POSTINGS.c.transaction_id))
     .distinct()
     .limit(100)
 )
@@ -88,14 +101,12 @@ _LAST = "g"  # after every hexadecimal digit
 def usage(connection: Connection, query: UsageQuery) -> UsagePage:
     """A page of usage records with their costs."""
     limit = max(1, min(query.limit, PAGE_MAX))
-    rows = connection.execute(
-        _USAGE.sql,
-        _USAGE.parameters(
-            everyone=int(query.account is None),
-            account=query.account,
-            before=query.before or _LAST,
-            count=limit + 1,
-        ),
+    rows = _USAGE.execute(
+        connection,
+        everyone=int(query.account is None),
+        account=query.account,
+        before=query.before or _LAST,
+        count=limit + 1,
     ).fetchall()
     records = [_line(row) for row in rows[:limit]]
     return UsagePage(records, records[-1].request_id if len(rows) > limit else None)
@@ -120,13 +131,8 @@ def _line(row: tuple[Any, ...]) -> UsageLine:
 
 def summary(connection: Connection, query: SummaryQuery) -> Summary:
     """Totals by account and resource: sums over records and postings, never a counter."""
-    parameters = _SINCE.parameters(
-        everyone=int(query.account is None), account=query.account, since=query.since_ms
-    )
     totals: dict[tuple[str, str, str], tuple[int, dict[str, int], int]] = {}
-    cursor = connection.execute(_SINCE.sql, parameters)
-    while row := cursor.fetchone():
-        account, resource, quantities, amount, currency = row
+    for _, account, resource, quantities, amount, currency in _since(connection, query):
         requests, sums, total = totals.get((account, resource, currency), (0, {}, 0))
         for meter, quantity in msgspec.json.decode(quantities, type=dict[str, int]).items():
             sums[meter] = sums.get(meter, 0) + quantity
@@ -139,26 +145,42 @@ def summary(connection: Connection, query: SummaryQuery) -> Summary:
     )
 
 
+def _since(connection: Connection, query: SummaryQuery) -> Iterator[Row]:
+    """The rows of a summary, a page at a time: all together may be more than memory holds."""
+    after = ""
+    while True:
+        rows = _SINCE.execute(
+            connection,
+            everyone=int(query.account is None),
+            account=query.account,
+            since=query.since_ms,
+            after=after,
+            count=_SUMMARY_ROWS,
+        ).fetchall()
+        yield from rows
+        if len(rows) < _SUMMARY_ROWS:
+            return
+        after = rows[-1][0]
+
+
 def balances(connection: Connection, query: BalancesQuery) -> Balances:
     """The balance of each ledger account under a prefix."""
-    rows = connection.execute(
-        _BALANCES.sql,
-        _BALANCES.parameters(low=query.prefix, high=query.prefix + "\U0010ffff"),
-    ).fetchall()
+    low, high = query.prefix, query.prefix + "\U0010ffff"
+    rows = _BALANCES.execute(connection, low=low, high=high).fetchall()
     return Balances([Balance(*row) for row in rows])
 
 
 def verify(connection: Connection, _: VerifyQuery) -> Verdict:
     """Check that every transaction sums to zero and belongs to a record."""
-    totals = connection.execute(_TOTALS.sql, _TOTALS.parameters()).fetchone()
+    totals = _TOTALS.execute(connection).fetchone()
     assert totals is not None
     faults = [
         f"transaction {row[0]} is off by {row[2]} nano-{row[1]}"
-        for row in connection.execute(_UNBALANCED.sql, _UNBALANCED.parameters()).fetchall()
+        for row in _UNBALANCED.execute(connection).fetchall()
     ]
     faults += [
         f"transaction {row[0]} has postings and no usage record"
-        for row in connection.execute(_ORPHANS.sql, _ORPHANS.parameters()).fetchall()
+        for row in _ORPHANS.execute(connection).fetchall()
     ]
     records, transactions, postings, total = totals
     return Verdict(records, transactions, postings, total, faults)

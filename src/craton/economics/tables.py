@@ -1,20 +1,20 @@
 """Usage and postings: the rows that are counted and summed."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
 
-from craton.store.database import METADATA
+from craton.store.database import METADATA, string
 
 USAGE = Table(
     "usage",
     METADATA,
-    Column("request_id", String(36), primary_key=True),
+    Column("request_id", string(36), primary_key=True),
     Column("at_ms", BigInteger, nullable=False),
-    Column("account", String(32), nullable=False),
-    Column("project", String(64), nullable=False),
-    Column("principal", String(64), nullable=False),
-    Column("resource", String(256), nullable=False),
-    Column("replica", String(128), nullable=False),
-    Column("outcome", String(16), nullable=False),
+    Column("account", string(32), nullable=False),
+    Column("project", string(64), nullable=False),
+    Column("principal", string(64), nullable=False),
+    Column("resource", string(256), nullable=False),
+    Column("replica", string(128), nullable=False),
+    Column("outcome", string(16), nullable=False),
     Column("quantities", Text, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -23,10 +23,10 @@ USAGE = Table(
 POSTINGS = Table(
     "postings",
     METADATA,
-    Column("transaction_id", String(36), primary_key=True),
+    Column("transaction_id", string(36), primary_key=True),
     Column("line", Integer, primary_key=True),
-    Column("ledger_account", String(300), nullable=False),
-    Column("currency", String(8), nullable=False),
+    Column("ledger_account", string(300), nullable=False),
+    Column("currency", string(8), nullable=False),
     Column("amount", BigInteger, nullable=False),
     Index("postings_by_account", "ledger_account", "transaction_id"),
     sqlite_with_rowid=False,

@@ -9,13 +9,11 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    String,
     Table,
     delete,
     func,
     select,
 )
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.sql import bindparam
 
 from craton.economics.contract import Posted
@@ -37,16 +35,16 @@ from craton.models.responses import (
     not_found,
     oldest_ms,
 )
-from craton.store.database import METADATA, Connection, Statement
+from craton.store.database import METADATA, Connection, Insertion, Statement, string
 from craton.store.documents import Transaction
 
 RESPONSES = Table(
     "responses",
     METADATA,
-    Column("id", String(64), primary_key=True),
-    Column("account", String(32), nullable=False),
+    Column("id", string(64), primary_key=True),
+    Column("account", string(32), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
-    Column("previous", String(64)),
+    Column("previous", string(64)),
     Column("bytes", Integer, nullable=False),
     Column("input", LargeBinary, nullable=False),
     Column("response", LargeBinary, nullable=False),
@@ -54,7 +52,7 @@ RESPONSES = Table(
     Index("responses_by_time", "at_ms"),
 )
 
-_INSERT = Statement(insert(RESPONSES).on_conflict_do_nothing())
+_INSERT = Insertion(RESPONSES)
 _READ = Statement(
     select(
         RESPONSES.c.id,
@@ -136,13 +134,9 @@ class Responses:
                 )
             )
             kept_bytes[kept.account] = kept_bytes.get(kept.account, 0) + size
-        connection.executemany(_INSERT.sql, rows)
-        connection.execute(
-            _DELETE_EXPIRED.sql,
-            _DELETE_EXPIRED.parameters(
-                since=oldest_ms(transaction.now_ms), count=_EXPIRED_A_GROUP + len(rows)
-            ),
-        )
+        _INSERT.execute(connection, rows)
+        since_ms, count = oldest_ms(transaction.now_ms), _EXPIRED_A_GROUP + len(rows)
+        _DELETE_EXPIRED.execute(connection, since=since_ms, count=count)
         for account, size in kept_bytes.items():
             self._bound(connection, account, size)
         return replies
@@ -161,39 +155,34 @@ class Responses:
 
     def delete(self, transaction: Transaction, command: DeleteResponse) -> DeleteResponse:
         """Forget a response."""
-        parameters = _OWNED.parameters(i=command.id, a=command.account)
-        if transaction.connection.execute(_OWNED.sql, parameters).fetchone() is None:
-            raise not_found(command.id)
-        transaction.connection.execute(
-            _DELETE.sql, _DELETE.parameters(i=command.id, a=command.account)
-        )
+        connection, id, account = transaction.connection, command.id, command.account
+        if _OWNED.execute(connection, i=id, a=account).fetchone() is None:
+            raise not_found(id)
+        _DELETE.execute(connection, i=id, a=account)
         return command
 
 
 def _sum(connection: Connection, account: str) -> int:
-    row = connection.execute(_SUM.sql, _SUM.parameters(a=account)).fetchone()
+    row = _SUM.execute(connection, a=account).fetchone()
     assert row is not None
     return row[0]
 
 
 def _drop_oldest(connection: Connection, account: str, total: int, target: int) -> int:
     while total > target:
-        rows = connection.execute(
-            _OLDEST.sql, _OLDEST.parameters(a=account, count=_PAGE)
-        ).fetchall()
+        rows = _OLDEST.execute(connection, a=account, count=_PAGE).fetchall()
         if not rows:
             break
         for id, size in rows:
             if total <= target:
                 break
-            connection.execute(_DELETE.sql, _DELETE.parameters(i=id, a=account))
+            _DELETE.execute(connection, i=id, a=account)
             total -= size
     return total
 
 
 def _read(connection: Connection, account: str, id: str, since_ms: int) -> KeptResponse | None:
-    parameters = _READ.parameters(i=id, a=account, since=since_ms)
-    row = connection.execute(_READ.sql, parameters).fetchone()
+    row = _READ.execute(connection, i=id, a=account, since=since_ms).fetchone()
     if row is None:
         return None
     kept_id, owner, at_ms, previous, given, response = row
@@ -243,6 +232,3 @@ def _broken(asked: str, missing: str) -> BadRequest:
         f"{KEPT_DAYS} days. Send the conversation as `input`.",
         code=PREVIOUS_NOT_FOUND,
     )
-
-
-assert _INSERT.names == tuple(column.name for column in RESPONSES.columns)

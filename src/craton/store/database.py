@@ -1,27 +1,35 @@
-"""A database connection and the statements run on it.
+"""What Craton asks of a database, and the statements run on it.
 
 Tables are SQLAlchemy Core metadata, so that one declaration serves SQLite and PostgreSQL, the
-migrations and the tests. A statement is compiled to text once; what runs on the hot path is the
-driver's own `executemany` on tuples, with nothing between.
-
-SQLite runs in WAL mode with `synchronous=FULL`: a commit returns only after its WAL frames are on
-the disk, so that an acknowledged write survives power loss.
+migrations and the tests. A statement is compiled to text once for each dialect it meets; what runs
+on the hot path is the driver's own `execute` on tuples, with nothing between. Which dialect is
+spoken is a property of the connection: `sqlite.py` and `postgresql.py` hold all that differs.
 """
 
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import MetaData
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy import MetaData, String, Table
+from sqlalchemy.dialects.postgresql import TEXT
+from sqlalchemy.engine import Dialect as Compiler
+from sqlalchemy.sql import ClauseElement, Select
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
 
 METADATA = MetaData()
 
 Row = tuple[Any, ...]
+
+
+def string(length: int) -> TypeEngine[str]:
+    """Text that is compared byte by byte; the length says what to expect, and bounds nothing.
+
+    PostgreSQL compares by the database's language unless told, and then ids and prefixes would
+    come in another order than SQLite's.
+    """
+    return String(length).with_variant(TEXT(collation="C"), "postgresql")
 
 
 class Cursor(Protocol):
@@ -37,7 +45,12 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """What Craton asks of a driver; sqlite3 has it, and so has apsw, for the power-loss test."""
+    """What Craton asks of a driver; SQLite's and PostgreSQL's have it, and a recorder in tests."""
+
+    @property
+    def dialect(self) -> "Dialect":
+        """What is spoken here."""
+        ...
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor:
         """Run one statement."""
@@ -48,48 +61,96 @@ class Connection(Protocol):
         ...
 
 
-class Statement:
-    """A compiled statement: its text, and the order its parameters stand in."""
+Insert = Callable[[Connection, Sequence[Row]], None]
 
-    def __init__(self, clause: ClauseElement) -> None:
-        compiled = clause.compile(dialect=sqlite.dialect(paramstyle="qmark"))
-        assert isinstance(compiled, SQLCompiler)
-        self.sql = str(compiled)
-        self.names: tuple[str, ...] = tuple(compiled.positiontup or ())
-        self._defaults: dict[str, Any] = dict(compiled.params)
 
-    def parameters(self, **values: object) -> tuple[Any, ...]:
+class Dialect(Protocol):
+    """Where databases differ."""
+
+    @property
+    def compiler(self) -> Compiler:
+        """Makes text of clauses, with positional parameters."""
+        ...
+
+    @property
+    def begin(self) -> str:
+        """The statement that begins a transaction that will write."""
+        ...
+
+    def insertion(self, table: Table) -> Insert:
+        """A function that inserts rows, and leaves those that are there already as they are."""
+        ...
+
+    def strings(self, name: str) -> Select[tuple[str]]:
+        """The strings of a parameter that holds a JSON array of them, for `in_`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A statement's text in one dialect, and the order its parameters stand in."""
+
+    sql: str
+    names: tuple[str, ...]
+    defaults: dict[str, Any]
+
+    def parameters(self, values: dict[str, Any]) -> Row:
         """The values as a tuple in the statement's order; literals keep their own value."""
-        return tuple(values.get(name, self._defaults.get(name)) for name in self.names)
+        return tuple(values.get(name, self.defaults.get(name)) for name in self.names)
 
 
-def open_sqlite(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open the database file; it must have been migrated."""
-    if read_only:
-        connection = sqlite3.connect(
-            f"file:{path}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
-    else:
-        connection = sqlite3.connect(path, isolation_level=None)
-        configure(connection)
-    connection.execute("PRAGMA cache_size=-65536")
-    connection.execute("PRAGMA busy_timeout=5000")
-    return connection
+def compiled(clause: ClauseElement, dialect: Dialect) -> Compiled:
+    """The text of a clause."""
+    made = clause.compile(dialect=dialect.compiler)
+    assert isinstance(made, SQLCompiler)
+    return Compiled(str(made), tuple(made.positiontup or ()), dict(made.params))
 
 
-def configure(connection: Connection) -> None:
-    """The settings on which durability rests."""
-    connection.execute("PRAGMA journal_mode=WAL").fetchall()
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    # A checkpoint every 4,000 pages (16 MB) keeps the WAL small and its cost off most commits.
-    connection.execute("PRAGMA wal_autocheckpoint=4000").fetchall()
+class Statement:
+    """A statement with named parameters, compiled once for each dialect."""
+
+    def __init__(self, clause: ClauseElement | Callable[[Dialect], ClauseElement]) -> None:
+        self._clause = clause
+        self._compiled: dict[Dialect, Compiled] = {}
+
+    def execute(self, connection: Connection, **values: object) -> Cursor:
+        """Run it; a literal's parameter needs no value."""
+        dialect = connection.dialect
+        found = self._compiled.get(dialect)
+        if found is None:
+            clause = self._clause
+            made = clause if isinstance(clause, ClauseElement) else clause(dialect)
+            found = self._compiled[dialect] = compiled(made, dialect)
+        return connection.execute(found.sql, found.parameters(values))
+
+
+class Insertion:
+    """Inserts rows, each value in the place of its column; a row that is there stays as it was."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._inserts: dict[Dialect, Insert] = {}
+
+    def execute(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Insert the rows that are new."""
+        if not rows:
+            return
+        dialect = connection.dialect
+        insert = self._inserts.get(dialect)
+        if insert is None:
+            insert = self._inserts[dialect] = dialect.insertion(self._table)
+        insert(connection, rows)
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction that will write."""
+    connection.execute(connection.dialect.begin)
 
 
 @contextmanager
 def transaction(connection: Connection):  # noqa: ANN201 - a generator of nothing
     """Commit at the end, roll back on any exception."""
-    connection.execute("BEGIN IMMEDIATE")
+    begin(connection)
     try:
         yield
         connection.execute("COMMIT")

@@ -15,7 +15,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    String,
     Table,
     UniqueConstraint,
     delete,
@@ -26,16 +25,16 @@ from sqlalchemy import (
 from sqlalchemy.sql import bindparam
 
 from craton.kernel.errors import Conflict, NotFound
-from craton.store.database import METADATA, Connection, Statement
+from craton.store.database import METADATA, Connection, Statement, string
 from craton.store.kind import Body, Change, Kind
 
 DOCUMENTS = Table(
     "documents",
     METADATA,
-    Column("kind", String(40), primary_key=True),
-    Column("id", String(128), primary_key=True),
-    Column("account", String(32), nullable=False),
-    Column("name", String(256), nullable=False),
+    Column("kind", string(40), primary_key=True),
+    Column("id", string(128), primary_key=True),
+    Column("account", string(32), nullable=False),
+    Column("name", string(256), nullable=False),
     Column("version", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
@@ -90,13 +89,12 @@ class Transaction:
         self, kind: Kind[Any], id: str, body: msgspec.Struct, *, account: str, name: str
     ) -> None:
         """Add a document; Conflict if the account has one of that kind and name."""
-        taken = self.connection.execute(
-            _TAKEN.sql, _TAKEN.parameters(k=kind.name, a=account, n=name)
-        ).fetchone()
+        taken = _TAKEN.execute(self.connection, k=kind.name, a=account, n=name).fetchone()
         if taken or self._get(kind.name, id):
             raise Conflict(f"A {kind.noun} named {name!r} exists already. Choose another name.")
         encoded = msgspec.json.encode(body)
-        row = _INSERT.parameters(
+        _INSERT.execute(
+            self.connection,
             kind=kind.name,
             id=id,
             account=account,
@@ -106,7 +104,6 @@ class Transaction:
             created_ms=self.now_ms,
             updated_ms=self.now_ms,
         )
-        self.connection.execute(_INSERT.sql, row)
         self.changes.append(Change(kind.name, id, encoded))
 
     def find(self, kind: Kind[Body], id: str) -> Body | None:
@@ -126,13 +123,12 @@ class Transaction:
     def put(self, kind: Kind[Any], id: str, body: msgspec.Struct) -> None:
         """Replace the body of a document that exists."""
         encoded = msgspec.json.encode(body)
-        row = _UPDATE.parameters(k=kind.name, i=id, b=encoded, u=self.now_ms)
-        self.connection.execute(_UPDATE.sql, row)
+        _UPDATE.execute(self.connection, k=kind.name, i=id, b=encoded, u=self.now_ms)
         self.changes.append(Change(kind.name, id, encoded))
 
     def remove(self, kind: Kind[Any], id: str) -> None:
         """Delete a document."""
-        self.connection.execute(_DELETE.sql, _DELETE.parameters(k=kind.name, i=id))
+        _DELETE.execute(self.connection, k=kind.name, i=id)
         self.changes.append(Change(kind.name, id, None))
 
     def list(self, kind: Kind[Body], *, after: str = "", limit: int = 1000) -> "list[Body]":
@@ -140,13 +136,12 @@ class Transaction:
         return [kind.decode(row[1]) for row in page(self.connection, kind.name, after, limit)]
 
     def _get(self, kind: str, id: str) -> tuple[Any, ...] | None:
-        return self.connection.execute(_GET.sql, _GET.parameters(k=kind, i=id)).fetchone()
+        return _GET.execute(self.connection, k=kind, i=id).fetchone()
 
 
 def page(connection: Connection, kind: str, after: str, limit: int) -> list[tuple[Any, ...]]:
     """(id, body) of a kind's documents in the order of their ids, after one."""
-    parameters = _LIST.parameters(k=kind, after=after, count=limit)
-    return connection.execute(_LIST.sql, parameters).fetchall()
+    return _LIST.execute(connection, k=kind, after=after, count=limit).fetchall()
 
 
 def everything(connection: Connection, kind: str) -> list[Change]:

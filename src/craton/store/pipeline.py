@@ -41,7 +41,7 @@ from craton.store.contract import (
     Synced,
     ToState,
 )
-from craton.store.database import Connection, rollback, savepoint
+from craton.store.database import Connection, begin, rollback, savepoint
 from craton.store.documents import Transaction, everything
 from craton.store.kind import Change
 
@@ -259,7 +259,7 @@ class Pipeline:
             self._loop.call_soon(self._commit_group)
         now_ms = self._clock.now_ns() // 1_000_000
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            begin(self._connection)
             transaction = Transaction(self._connection, now_ms)
             singles, posts = self._run(transaction, group)
             published = self._published(transaction.changes)

@@ -11,8 +11,9 @@ from craton.access.records import ACCESS_KEYS, Account, Role
 from craton.access.vault import open_vault
 from craton.kernel.clock import SystemClock
 from craton.kernel.ids import Ids
-from craton.store.database import open_sqlite, transaction
+from craton.store.database import transaction
 from craton.store.documents import Transaction
+from craton.store.sqlite import open_sqlite
 from tests.fakes.state_process import migrated
 
 

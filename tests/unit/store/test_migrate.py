@@ -7,7 +7,8 @@ from sqlalchemy.engine import Engine
 
 from craton.bootstrap.migrate import HEAD, migrate, revision
 from craton.kernel.errors import Conflict
-from craton.store.database import METADATA, open_sqlite
+from craton.store.database import METADATA
+from craton.store.sqlite import open_sqlite
 from tests.fakes.ledgers import empty_database
 
 

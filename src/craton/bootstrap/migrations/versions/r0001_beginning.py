@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from craton.bootstrap.migrations.columns import string
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -13,10 +15,10 @@ def upgrade() -> None:
     """Make the tables. Written out, not taken from the metadata, which will move on."""
     op.create_table(
         "documents",
-        sa.Column("kind", sa.String(40), primary_key=True),
-        sa.Column("id", sa.String(128), primary_key=True),
-        sa.Column("account", sa.String(32), nullable=False),
-        sa.Column("name", sa.String(256), nullable=False),
+        sa.Column("kind", string(40), primary_key=True),
+        sa.Column("id", string(128), primary_key=True),
+        sa.Column("account", string(32), nullable=False),
+        sa.Column("name", string(256), nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("created_ms", sa.BigInteger, nullable=False),
@@ -26,23 +28,23 @@ def upgrade() -> None:
     op.create_index("documents_by_account", "documents", ["kind", "account", "id"])
     op.create_table(
         "usage",
-        sa.Column("request_id", sa.String(36), primary_key=True),
+        sa.Column("request_id", string(36), primary_key=True),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
-        sa.Column("account", sa.String(32), nullable=False),
-        sa.Column("project", sa.String(64), nullable=False),
-        sa.Column("principal", sa.String(64), nullable=False),
-        sa.Column("resource", sa.String(256), nullable=False),
-        sa.Column("replica", sa.String(128), nullable=False),
-        sa.Column("outcome", sa.String(16), nullable=False),
+        sa.Column("account", string(32), nullable=False),
+        sa.Column("project", string(64), nullable=False),
+        sa.Column("principal", string(64), nullable=False),
+        sa.Column("resource", string(256), nullable=False),
+        sa.Column("replica", string(128), nullable=False),
+        sa.Column("outcome", string(16), nullable=False),
         sa.Column("quantities", sa.Text, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
         "postings",
-        sa.Column("transaction_id", sa.String(36), primary_key=True),
+        sa.Column("transaction_id", string(36), primary_key=True),
         sa.Column("line", sa.Integer, primary_key=True),
-        sa.Column("ledger_account", sa.String(300), nullable=False),
-        sa.Column("currency", sa.String(8), nullable=False),
+        sa.Column("ledger_account", string(300), nullable=False),
+        sa.Column("currency", string(8), nullable=False),
         sa.Column("amount", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )

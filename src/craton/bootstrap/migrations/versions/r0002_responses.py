@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from craton.bootstrap.migrations.columns import string
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -13,10 +15,10 @@ def upgrade() -> None:
     """Make the table."""
     op.create_table(
         "responses",
-        sa.Column("id", sa.String(64), primary_key=True),
-        sa.Column("account", sa.String(32), nullable=False),
+        sa.Column("id", string(64), primary_key=True),
+        sa.Column("account", string(32), nullable=False),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
-        sa.Column("previous", sa.String(64)),
+        sa.Column("previous", string(64)),
         sa.Column("bytes", sa.Integer, nullable=False),
         sa.Column("input", sa.LargeBinary, nullable=False),
         sa.Column("response", sa.LargeBinary, nullable=False),
