@@ -7,6 +7,7 @@ is part of Craton. Exits with 1 if the two disagree on any case.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -28,6 +29,9 @@ SHOWN_MAX = 8
 
 def install(cache: Path) -> Path:
     """The folder with the peer in it."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            sys.exit(f"{program} is not here: install Node 18 or newer.")
     package = cache / "node_modules" / PEER / "package.json"
     if not package.exists() or json.loads(package.read_bytes())["version"] != VERSION:
         cache.mkdir(parents=True, exist_ok=True)

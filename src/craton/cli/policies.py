@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from craton.access.policy_document import Effect, read_document
-from craton.apis.native.policies import PolicyPage, PolicyTest, PolicyView
+from craton.apis.native.policy_contract import PolicyPage, PolicyTest, PolicyView
 from craton.cli.connection import segment
 from craton.cli.groups import connect, group, pages
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example

@@ -27,7 +27,7 @@ TEXTS = st.text(max_size=12) | st.sampled_from(
         "YQ==",
         "bedrock:Invoke*",
         "arn:*:*:*:*:*",
-    ]  # fmt: skip
+    ]
 )
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,

@@ -5,10 +5,9 @@ Everyone sees the policies of its own account; operators see, set and delete all
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from craton.access.contract import DeletePolicy, PutPolicy
 from craton.access.directory import principal_of
@@ -31,87 +30,23 @@ from craton.access.records import (
     Policy,
     Principal,
 )
-from craton.apis.native.contract import After, Id, Limit, OwnedPaging, Taken
+from craton.apis.native.contract import OwnedPaging
 from craton.apis.native.operation import READ, Caller, Operation
 from craton.apis.native.paging import page
+from craton.apis.native.policy_contract import (
+    Check,
+    NamedPolicy,
+    NewPolicy,
+    NewTest,
+    OfOne,
+    PolicyPage,
+    PolicyTest,
+    PolicyView,
+)
 from craton.apis.permit import ALWAYS_ALLOWED, Place, model_arns
 from craton.kernel.errors import AccessDenied, BadRequest, NotFound
 
 CONTEXT_KEYS_MAX = 100
-
-
-class OfOne(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Asks for a page of what is attached to one thing."""
-
-    id: Id
-    limit: Limit = 100
-    after: After | None = None
-
-
-class NamedPolicy(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names a policy of one thing."""
-
-    id: Id
-    name: Id
-
-
-class NewPolicy(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A policy to attach; replaces the one of that name. The body is the document itself."""
-
-    id: Id
-    name: Id
-    document: str
-
-
-class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy and what it binds: an account or a project by id, a key and its twin by name."""
-
-    name: str
-    level: Level
-    target: str
-    account: AccountId
-    document: msgspec.Raw
-    created_ms: int
-    updated_ms: int
-
-
-class PolicyPage(msgspec.Struct, frozen=True):
-    """Policies by level, target and name."""
-
-    policies: list[PolicyView]
-    next: str | None
-
-
-class NewTest(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Asks what would be decided of a key. Name a resource or a model, or neither."""
-
-    key: Annotated[str, Meta(description="A key's id.", max_length=256)]
-    action: Annotated[str, Meta(description="Such as bedrock:InvokeModel.", max_length=256)]
-    resource: Annotated[str | None, Meta(description="An ARN; else `*`.")] = None
-    model: Annotated[str | None, Meta(description="A model's id, alias or ARN.")] = None
-    context: Annotated[
-        dict[str, str | list[str]], Meta(description="Values of condition keys.")
-    ] = {}
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing the key must be allowed, and what decided it; nulls where no policy has a say."""
-
-    action: str
-    resource: str
-    allowed: bool
-    explicit: bool
-    level: Level | None
-    policy: str | None
-    statement: str | None
-
-
-class PolicyTest(msgspec.Struct, frozen=True, kw_only=True):
-    """What would be decided. `reason` is what the caller would be told if it is denied."""
-
-    allowed: bool
-    reason: str
-    checks: list[Check]
 
 
 class _Target(msgspec.Struct, frozen=True):
