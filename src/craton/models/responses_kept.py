@@ -197,8 +197,20 @@ def read_responses(connection: Connection, query: ReadResponses) -> KeptResponse
             "looked up. Send the items themselves, or use `previous_response_id`."
         )
     since_ms = oldest_ms(query.now_ms)
-    found = [_read(connection, query.account, id, since_ms) for id in query.ids]
-    return KeptResponses([one for one in found if one is not None])
+    found: list[KeptResponse] = []
+    size = 0
+    for id in query.ids:
+        kept = _read(connection, query.account, id, since_ms)
+        if kept is None:
+            continue
+        size += len(kept.input) + len(kept.response)
+        if size > CHAIN_BYTES_MAX:
+            raise BadRequest(
+                f"The responses whose items the input refers to have more than {CHAIN_BYTES_MAX} "
+                "bytes together. Send the items themselves."
+            )
+        found.append(kept)
+    return KeptResponses(found)
 
 
 def read_chain(connection: Connection, query: ReadChain) -> KeptResponses:

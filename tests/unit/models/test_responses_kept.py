@@ -159,5 +159,9 @@ def test_the_bound_is_held_from_the_first_response_after_a_restart(books: Books)
 
 
 def test_no_request_looks_up_more_than_a_few(books: Books) -> None:
+    keep(books, *[kept(n, size=4 * 1024 * 1024) for n in range(5)])
+    assert len(found(books, *range(4))) == 4
+    with pytest.raises(BadRequest, match="bytes"):
+        found(books, *range(5))
     with pytest.raises(BadRequest, match=str(READ_MAX)):
         found(books, *range(READ_MAX + 1))
