@@ -160,7 +160,7 @@ def _of_messages(members: Members) -> BodyFormat:
 
 
 def _is_string(value: Raw) -> bool:
-    return memoryview(value)[:1] == b'"'
+    return bytes(memoryview(value)[:1]) == b'"'
 
 
 class MembersReader(Generic[Body]):
