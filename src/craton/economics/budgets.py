@@ -34,7 +34,7 @@ from craton.kernel.errors import BudgetExceeded
 from craton.kernel.ids import Ids, first_id
 from craton.kernel.units import money
 from craton.store.database import Connection, Statement
-from craton.store.documents import Transaction, everything
+from craton.store.documents import DOCUMENTS, Transaction, everything
 
 _VERIFY_ATTEMPTS = 10
 RETRY_S = 1
@@ -51,6 +51,7 @@ _SPENT = Statement(
     .join(POSTINGS, POSTINGS.c.transaction_id == USAGE.c.request_id)
     .where(
         (bindparam("everyone") == literal(1)) | (USAGE.c.account == bindparam("account")),
+        USAGE.c.account.in_(select(DOCUMENTS.c.account).where(DOCUMENTS.c.kind == BUDGETS.name)),
         # The primary key first: what was made long before the period is never looked at.
         USAGE.c.request_id >= bindparam("low"),
         USAGE.c.at_ms >= bindparam("start"),
@@ -173,9 +174,9 @@ class Budgets:
             created_ms=transaction.now_ms,
         )
         state = self._state(budget)
+        transaction.add(BUDGETS, budget.id, budget, account=budget.account, name=budget.name)
         rows = _posted(transaction.connection, state.start_ms, budget.account)
         state.spent = _sum(rows, budget)
-        transaction.add(BUDGETS, budget.id, budget, account=budget.account, name=budget.name)
         transaction.after_commit.append(lambda: self._install(state))
         return state.status()
 
@@ -273,7 +274,7 @@ class Budgets:
 
 
 def _posted(connection: Connection, start_ms: int, account: str | None) -> Sequence[Row]:
-    """What was posted since a moment, by account, project, key and currency."""
+    """What was posted since a moment for accounts with budgets: by project, key and currency."""
     rows = _SPENT.execute(
         connection,
         everyone=int(account is None),
