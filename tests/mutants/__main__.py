@@ -18,10 +18,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutants import bounds, policies, responses
+from tests.mutants import bedrock, bounds, policies, remote, responses
 from tests.mutants.catalogue import MUTANTS, Mutant
 
-EVERY = (*MUTANTS, *bounds.MUTANTS, *policies.MUTANTS, *responses.MUTANTS)
+EVERY = (
+    *MUTANTS,
+    *bedrock.MUTANTS,
+    *bounds.MUTANTS,
+    *policies.MUTANTS,
+    *remote.MUTANTS,
+    *responses.MUTANTS,
+)
 ROOT = Path(__file__).parents[2]
 COPIED = ("src", "tests", "pyproject.toml", "README.md")
 LIMIT_S = 180

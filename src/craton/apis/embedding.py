@@ -48,7 +48,7 @@ class Embedding:
         gives fewer dimensions than are asked for.
         """
         route = self._router.route(request.model)
-        exchange.model = route.card.id
+        exchange.model, exchange.operation = route.card.id, "embeddings"
         if not isinstance(route.engine, Embeds):
             raise Unsupported(
                 f"The model {route.card.id} gives no embeddings. `craton models` lists the models."
