@@ -32,7 +32,8 @@ from craton.models.engines.embedded.client import EmbeddedEngine, Limits
 from craton.models.engines.embedded.contract import CONTRACT, Hello, Ready, ToEngine
 from craton.models.engines.embedded.process import EngineServer
 from craton.models.engines.embedded.replica import Replica
-from craton.models.engines.embedded.requirements import Sampling, Turn
+from craton.models.engines.embedded.requirements import Plan
+from craton.models.engines.embedded.tools import Prompt
 
 SLOTS = 2
 CONTEXT_TOKENS = 50
@@ -48,14 +49,14 @@ class WordModel:
         self.ended = 0
         self.breaks = False
 
-    async def tokens(self, turns: list[Turn]) -> list[int]:
+    async def tokens(self, prompt: Prompt) -> list[int]:
         if self.breaks:
             raise ZeroDivisionError("the secret prompt")
-        return [0] * sum(len(turn.content.split()) for turn in turns)
+        return [0] * sum(len(turn.content.split()) for turn in prompt.turns)
 
     @asynccontextmanager
     async def complete(
-        self, prompt: list[int], sampling: Sampling, max_tokens: int, stop: Stop
+        self, prompt: list[int], planned: Plan, max_tokens: int, stop: Stop
     ) -> AsyncGenerator[AsyncIterator[Piece]]:
         stop.on_request(self.let.release)  # a stop wakes whoever waits, as hanging up does
         self.begun += 1
@@ -159,8 +160,8 @@ async def test_an_answer_crosses_the_channel_whole(bench: Bench) -> None:
 
 
 async def test_a_refusal_comes_before_any_event_with_its_own_kind(bench: Bench) -> None:
-    with pytest.raises(Unsupported, match="tools"):
-        await bench.answer("r", tools=[Tool(name="t", schema={})])
+    with pytest.raises(Unsupported, match="tool 't', at #: `not`"):
+        await bench.answer("r", tools=[Tool(name="t", schema={"not": {}})])
 
 
 async def test_a_prompt_over_the_context_is_refused_with_both_numbers(bench: Bench) -> None:

@@ -25,16 +25,19 @@ from craton.messages.blocks import (
     ToolUse,
     Video,
 )
-from craton.messages.request import Guardrail, JsonFormat, Thinking
-from craton.messages.tools import AutoChoice, Tool
-from craton.models.engines.embedded.requirements import (
-    ANSWER_TOKENS,
-    CHARACTERS_MAX,
-    Plan,
-    Turn,
-    plan,
-    turns,
+from craton.messages.blocks import Json as JsonPart
+from craton.messages.request import Guardrail, JsonFormat, JsonSchemaFormat, Thinking
+from craton.messages.tools import (
+    AnyChoice,
+    AutoChoice,
+    NoneChoice,
+    SystemTool,
+    Tool,
+    ToolChoiceByName,
 )
+from craton.models.engines.embedded.prompt_turns import CHARACTERS_MAX, turns
+from craton.models.engines.embedded.requirements import ANSWER_TOKENS, Plan, plan
+from craton.models.engines.embedded.tools import Call, Result, Turn
 
 HELLO = [Message(role=Role.USER, content=[Text(text="Hello")])]
 SOURCE = InlineSource(data=b"x")
@@ -47,10 +50,11 @@ def request(**members: Any) -> Request:
 @pytest.mark.parametrize(
     ("members", "name"),
     [
-        ({"tools": [Tool(name="t", schema={})]}, "tools"),
-        ({"tool_choice": AutoChoice()}, "tool choice"),
-        ({"output_format": JsonFormat()}, "output format"),
-        ({"logprobs": 0}, "logprobs"),
+        ({"tools": [SystemTool(name="nova_grounding")]}, "system tool 'nova_grounding'"),
+        ({"tools": [Opaque(dialect="anthropic", kind="bash_20250124", value={})]}, "bash_20250124"),
+        ({"extra": {"openai": {"logit_bias": {"5": 1}}}}, "`logit_bias`"),
+        ({"extra": {"openai": {"modalities": ["text", "audio"]}}}, "`modalities`"),
+        ({"extra": {"anthropic": {"container": "c"}}}, "`container`"),
         ({"choices": 2}, "more than one choice"),
         ({"guardrail": Guardrail(identifier="g")}, "guardrail"),
         ({"prompt_variables": {"a": "b"}}, "prompt variables"),
@@ -76,8 +80,9 @@ def test_a_member_it_cant_serve_is_refused_by_name(members: dict[str, Any], name
         (Video(source=SOURCE), "video block"),
         (Audio(source=SOURCE), "audio block"),
         (SearchResult(source="s", title="t", passages=[]), "search result block"),
-        (ToolUse(id="1", name="t", input={}), "tool use block"),
-        (ToolResult(tool_use_id="1", content=[]), "tool result block"),
+        (ToolUse(id="1", name="t", input={}), "tool use by the user"),
+        (ToolResult(tool_use_id="1", content=[], kind="web_search"), "web_search block"),
+        (ToolResult(tool_use_id="1", content=[Image(source=SOURCE)]), "image in a tool result"),
         (Reasoning(text="hm"), "reasoning block"),
         (GuardContent(image=Image(source=SOURCE)), "guarded image block"),
         (Opaque(dialect="d", kind="novelty", value={}), "novelty block"),
@@ -165,6 +170,8 @@ def test_members_that_ask_for_nothing_special_are_served() -> None:
             thinking=Thinking(mode="disabled", effort="none"),
             latency="standard",
             service_tier="default",
+            tool_choice=AutoChoice(),
+            extra={"openai": {"modalities": ["text"], "store": True, "logit_bias": {}}},
         )
     )
 
@@ -209,3 +216,122 @@ def test_no_seed_of_a_caller_means_a_random_one(seed: int) -> None:
     planned = plan(request(seed=seed))
     assert planned.sampling.seed is not None
     assert 0 <= planned.sampling.seed < 2**32 - 1
+
+
+LOOK = Tool(name="look", description="Look it up", schema={"properties": {"q": {"type": "string"}}})
+TIME = Tool(name="time", schema=None)
+
+
+def test_a_forced_tool_leaves_only_its_arguments_to_write() -> None:
+    planned = plan(request(tools=[LOOK, TIME], tool_choice=ToolChoiceByName(name="look")))
+    assert planned.constraint is not None
+    assert planned.prompt.opening == '<tool_call>\n{"name": "look", "arguments":'
+    assert planned.constraint.is_one_call
+    assert [tool.name for tool in planned.prompt.tools] == ["look", "time"]
+
+
+def test_a_model_that_may_decide_begins_its_answer_itself() -> None:
+    planned = plan(request(tools=[LOOK]))
+    assert planned.prompt.opening == ""
+    assert planned.constraint is not None
+    assert planned.constraint.has_calls  # noqa: PGH005 - a member, and no mock
+    assert not planned.constraint.is_one_call
+    one = plan(request(tools=[LOOK], parallel_tool_use=False)).constraint
+    assert one is not None
+    assert one.is_one_call
+
+
+def test_a_model_that_was_never_taught_is_helped_when_asked_by_name() -> None:
+    asked = [Message(role=Role.USER, content=[Text(text="Please use the look tool for x.")])]
+    assert plan(request(tools=[LOOK], messages=asked)).prompt.opening == ""
+    helped = plan(request(tools=[LOOK], messages=asked), must_help=True)
+    assert helped.prompt.opening.endswith('"name": "look", "arguments":')
+    for text in ("Look it up", "don't use look", "What does look do?", "use looking"):
+        asked = [Message(role=Role.USER, content=[Text(text=text)])]
+        assert plan(request(tools=[LOOK], messages=asked), must_help=True).prompt.opening == ""
+
+
+def test_no_tool_may_be_called_where_none_is_chosen() -> None:
+    planned = plan(request(tools=[LOOK], tool_choice=NoneChoice()))
+    assert planned.prompt.tools == []
+    assert planned.constraint is not None
+    assert not planned.constraint.has_calls
+
+
+def test_only_allowed_tools_are_called() -> None:
+    extra = {
+        "openai": {
+            "allowed_tools": {
+                "mode": "required",
+                "tools": [{"type": "function", "function": {"name": "time"}}],
+            }
+        }
+    }
+    planned = plan(request(tools=[LOOK, TIME], tool_choice=AnyChoice(extra=extra)))
+    assert planned.prompt.opening.endswith('"name": "time", "arguments":')
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"tools": [LOOK], "tool_choice": ToolChoiceByName(name="lock")}, "names 'lock'"),
+        ({"tool_choice": AnyChoice()}, "there are no tools"),
+        ({"tools": [LOOK, LOOK]}, "Two tools have the name 'look'"),
+        ({"tools": [Tool(name="t", schema={"type": "string"})]}, "`type` must be 'object'"),
+        (
+            {"tools": [Tool(name="t", schema={"properties": {"a": 5}})]},
+            "tool 't', at #: `properties`",
+        ),
+        (
+            {"output_format": JsonSchemaFormat(schema={"type": "x"})},
+            "schema of the answer, at #: `type`",
+        ),
+        (
+            {"output_format": JsonSchemaFormat(schema={"minimumLength": 3}, strict=True)},
+            "minimumLength",
+        ),
+        ({"logprobs": 21}, "top_logprobs is 21"),
+    ],
+)
+def test_what_doesnt_fit_together_is_refused_by_name(members: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        plan(request(**members))
+
+
+def test_the_shape_of_an_answer_is_told_and_held_to() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    planned = plan(request(output_format=JsonSchemaFormat(schema=schema)))
+    assert planned.prompt.shape == '{"type":"object","properties":{"a":{"type":"integer"}}}'
+    assert planned.constraint is not None
+    assert not planned.constraint.has_calls
+    assert plan(request(output_format=JsonFormat())).prompt.shape == ""
+    huge = {"enum": ["x" * 5000]}
+    assert plan(request(output_format=JsonSchemaFormat(schema=huge))).prompt.shape is None
+
+
+def test_calls_and_results_of_the_conversation_become_turns() -> None:
+    messages = [
+        *HELLO,
+        Message(
+            role=Role.ASSISTANT,
+            content=[Text(text="Wait."), ToolUse(id="1", name="look", input={"q": "é"})],
+        ),
+        Message(role=Role.USER, content=[ToolResult(tool_use_id="1", content=[Text(text="A")])]),
+        Message(
+            role=Role.USER,
+            content=[ToolResult(tool_use_id="2", content=[JsonPart(value=[1])], status="error")],
+        ),
+        Message(role=Role.USER, content=[Text(text="And?")]),
+    ]
+    planned = plan(request(messages=messages))
+    assert planned.prompt.turns[1:] == [
+        Turn("assistant", "Wait.", [Call("1", "look", '{"q":"é"}')]),
+        Turn("user", "And?", [], [Result("1", "A", False), Result("2", "[1]", True)]),
+    ]
+    # Without tools the model still can't write what looks like a call.
+    assert planned.constraint is not None
+    assert not planned.constraint.has_calls
+
+
+def test_a_model_may_be_told_to_think_as_it_sees_fit() -> None:
+    plan(request(thinking=Thinking(mode="adaptive", effort="high")))

@@ -33,7 +33,8 @@ from craton.models.engines.embedded.contract import (
     Ready,
     StopGeneration,
 )
-from craton.models.engines.embedded.requirements import plan
+from craton.models.engines.embedded.requirements import Plan, may_need_help, plan
+from craton.models.engines.embedded.tools import template_knows_tools
 
 Inbox = asyncio.Queue[list[Event] | int | CratonError]
 
@@ -72,6 +73,7 @@ class EmbeddedEngine:
         """Yield the answer's events."""
         planned = plan(request)
         link = await self._linked()
+        planned = link.helped(request, planned)
         inbox = link.open(request_id)
         is_whole = False
         try:
@@ -97,10 +99,11 @@ class EmbeddedEngine:
         """Prompt tokens of the request, template included."""
         planned = plan(request)
         link = await self._linked()
+        planned = link.helped(request, planned)
         request_id = link.next_count_id()
         inbox = link.open(request_id)
         try:
-            link.send(Count(request_id, planned.turns))
+            link.send(Count(request_id, planned.prompt))
             match await inbox.get():
                 case CratonError() as error:
                     raise error
@@ -192,6 +195,12 @@ class _Link:
                 f"(contract {facts.contract}, not {CONTRACT}). Restart it."
             )
         return facts is not None
+
+    def helped(self, request: Request, planned: Plan) -> Plan:
+        """The plan, made again where this model needs help to decide on a call."""
+        if may_need_help(planned) and not template_knows_tools(self.facts.chat_template):
+            return plan(request, must_help=True)
+        return planned
 
     def next_count_id(self) -> str:
         self._counts += 1

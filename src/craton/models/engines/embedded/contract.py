@@ -14,9 +14,10 @@ import msgspec
 
 from craton.kernel.errors import Fault
 from craton.messages import Event
-from craton.models.engines.embedded.requirements import Plan, Turn
+from craton.models.engines.embedded.requirements import Plan
+from craton.models.engines.embedded.tools import Prompt
 
-CONTRACT = 1
+CONTRACT = 2
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
@@ -52,10 +53,10 @@ class StopGeneration(msgspec.Struct, frozen=True, tag="stop"):
 
 
 class Count(msgspec.Struct, frozen=True, tag="count"):
-    """How many tokens would the prompt of these turns have?"""
+    """How many tokens does this prompt have?"""
 
     request_id: str
-    turns: list[Turn]
+    prompt: Prompt
 
 
 class Counted(msgspec.Struct, frozen=True, tag="counted"):

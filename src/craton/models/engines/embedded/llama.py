@@ -20,8 +20,17 @@ import xllamacpp
 from craton.kernel.errors import BadRequest, CratonError, EngineFailed, EngineTimeout, Internal
 from craton.models.engine import Stop
 from craton.models.engines.embedded.answer import Piece
-from craton.models.engines.embedded.requirements import Sampling, Turn
+from craton.models.engines.embedded.prompt_marks import Marks, Run
+from craton.models.engines.embedded.prompt_vocabulary import read_vocabulary
+from craton.models.engines.embedded.requirements import Plan
 from craton.models.engines.embedded.specification import Specification
+from craton.models.engines.embedded.tools import (
+    Prompt,
+    calls_are_whole,
+    in_own_form,
+    in_words,
+    template_knows_tools,
+)
 
 BATCH_TOKENS = 64
 """Prompt tokens taken in one step. A step can't be interrupted and holds up every other answer, so
@@ -29,6 +38,23 @@ it is kept near half a second on two cores; steps of 512 were measured to be har
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PIECE_SECONDS_MAX = 300
 """Longest wait for the next token: reading a full context on two busy cores takes two minutes."""
+END_MARKS = frozenset(
+    {
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|end|>",
+        "<|end_of_text|>",
+        "<|endoftext|>",
+        "<end_of_turn>",
+        "<eos>",
+        "</s>",
+        "<|return|>",
+        "<|call|>",
+    }
+)
+"""Marks that end an answer in common models; a file names one of its own besides. Under a grammar
+all other control tokens are barred."""
 _LIBRARY: Any = xllamacpp  # it ships no stubs
 _TEMPLATE = "/apply-template"
 _COMPLETION = "/completion"
@@ -50,6 +76,7 @@ class _Properties(msgspec.Struct, frozen=True):
     default_generation_settings: _Settings
     chat_template: str = ""
     model_ftype: str = ""
+    eos_token: str = ""
 
 
 class _ModelMeta(msgspec.Struct, frozen=True):
@@ -119,6 +146,10 @@ class Llama:
         self._key = secrets.token_urlsafe(32)
         self._server: Any = None  # nothing is asked of it but to live
         self._encoder = msgspec.json.Encoder()
+        self._marks = Marks({}, (), nonce=secrets.token_hex(8))
+        self._control: dict[str, int] = {}
+        self._barred: list[int] = []
+        self._knows_tools = False
 
     def start(self) -> None:
         """Load the model; EngineFailed where the file can't be served."""
@@ -131,6 +162,11 @@ class Llama:
                 f"llama.cpp can't load {self._specification.model}: {error} Check that the file is "
                 "a whole GGUF of a text model."
             ) from error
+        vocabulary = read_vocabulary(self._specification.model)
+        self._control = vocabulary.control
+        self._marks = Marks(
+            vocabulary.control, vocabulary.others, nonce="q" + secrets.token_hex(12) + "q"
+        )
 
     async def facts(self) -> ModelFacts:
         """Ask the model what it is."""
@@ -138,29 +174,59 @@ class Llama:
         models = msgspec.json.decode(await self._call("GET", "/v1/models"), type=_Models)
         trained = models.data[0].meta.n_ctx_train
         limit = properties.default_generation_settings.n_ctx
+        self._knows_tools = template_knows_tools(properties.chat_template)
+        self._barred = [
+            token
+            for mark, token in self._control.items()
+            if mark != properties.eos_token and mark not in END_MARKS
+        ]
         return ModelFacts(
             context_tokens=min(self._specification.context_tokens, trained, limit),
             chat_template=properties.chat_template,
             quantization=properties.model_ftype,
         )
 
-    async def tokens(self, turns: list[Turn]) -> list[int]:
-        """The prompt of a conversation: the model's own chat template, tokenized."""
-        rendered = await self._call("POST", _TEMPLATE, {"messages": turns})
-        prompt = msgspec.json.decode(rendered, type=_Rendered).prompt
-        body = {"content": prompt, "add_special": True, "parse_special": True}
+    async def tokens(self, prompt: Prompt) -> list[int]:
+        """The prompt of a conversation: the model's own chat template, tokenized.
+
+        Control marks come from the template alone: those in a caller's text are text.
+        """
+        body: dict[str, Any] = {}
+        if self._knows_tools and calls_are_whole(prompt):
+            body["messages"], tools = in_own_form(prompt)
+            if tools:
+                body["tools"] = tools
+        else:
+            body["messages"] = in_words(prompt)
+        hidden = self._marks.hide_in(body)
+        answer = await self._call("POST", _TEMPLATE, hidden)
+        rendered = msgspec.json.decode(answer, type=_Rendered).prompt + prompt.opening
+        if not self._marks.are_hidden_in(rendered):
+            return await self._tokenized(rendered, is_whole=True)
+        found = await self._tokenized("", is_whole=True)
+        for part in self._marks.cut(rendered):
+            if isinstance(part, Run):
+                found += await self._tokenized(part.text, is_whole=False)
+            elif [part] != found:  # the mark that begins every prompt stands there already
+                found.append(part)
+        return found
+
+    async def _tokenized(self, text: str, *, is_whole: bool) -> list[int]:
+        """Tokens of a whole prompt, or of a text in which marks mean nothing."""
+        body = {"content": text, "add_special": is_whole, "parse_special": is_whole}
         tokenized = await self._call("POST", "/tokenize", body)
         return msgspec.json.decode(tokenized, type=_Tokens).tokens
 
     @asynccontextmanager
     async def complete(
-        self, prompt: list[int], sampling: Sampling, max_tokens: int, stop: Stop
+        self, prompt: list[int], planned: Plan, max_tokens: int, stop: Stop
     ) -> AsyncGenerator[AsyncIterator[Piece]]:
         """Generate at most `max_tokens`, or until asked to stop; leaving early ends it too.
 
         On leaving, the slot has been let go of.
         """
-        body = {
+        sampling = planned.sampling
+        body: dict[str, Any] = {
             "prompt": prompt,
             "n_predict": max_tokens,
             "stream": True,
@@ -175,6 +241,13 @@ class Llama:
             # Penalties look back over the whole answer, as OpenAI defines them.
             "repeat_last_n": max_tokens,
         }
+        if planned.constraint is not None:
+            body["grammar"] = planned.constraint.grammar
+            # The grammar would read a control mark as the text it is spelled with, and the answer
+            # wouldn't have that text.
+            body["logit_bias"] = [[token, False] for token in self._barred]
+        if planned.logprobs is not None:
+            body["n_probs"] = max(planned.logprobs, 1)
         exchange = await self._open("POST", _COMPLETION, body)
         try:
             stop.on_request(exchange.half_close)

@@ -114,7 +114,7 @@ class EngineServer:
 
     async def _count(self, channel: Channel[ToEngine], message: Count) -> None:
         try:
-            tokens = await self._replica.count(message.turns)
+            tokens = await self._replica.count(message.prompt)
             channel.send(Counted(message.request_id, tokens))
         except CratonError as error:
             self._fail(channel, message.request_id, error)

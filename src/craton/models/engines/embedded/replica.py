@@ -16,18 +16,19 @@ from craton.models.engine import Stop
 from craton.models.engines.embedded.answer import GrowingAnswer, Piece
 from craton.models.engines.embedded.busy import BusyTime
 from craton.models.engines.embedded.capacity import Capacity
-from craton.models.engines.embedded.requirements import Plan, Sampling, Turn
+from craton.models.engines.embedded.requirements import Plan
+from craton.models.engines.embedded.tools import Prompt
 
 
 class Model(Protocol):
     """A loaded model."""
 
-    async def tokens(self, turns: list[Turn]) -> list[int]:
-        """The prompt of a conversation."""
+    async def tokens(self, prompt: Prompt) -> list[int]:
+        """All that the model is shown, as tokens."""
         ...
 
     def complete(
-        self, prompt: list[int], sampling: Sampling, max_tokens: int, stop: Stop
+        self, prompt: list[int], planned: Plan, max_tokens: int, stop: Stop
     ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
         """Generate until the end, or until asked to stop; leaving early ends it too."""
         ...
@@ -50,16 +51,16 @@ class Replica:
         self.capacity = capacity
         self.busy = BusyTime(clock)
 
-    async def count(self, turns: list[Turn]) -> int:
+    async def count(self, prompt: Prompt) -> int:
         """Prompt tokens of a conversation, template included."""
-        return len(await self._model.tokens(turns))
+        return len(await self._model.tokens(prompt))
 
     async def generate(
         self, planned: Plan, *, request_id: str, stop: Stop
     ) -> AsyncGenerator[list[Event]]:
         """Yield the answer's events in bunches; errors before the first are the caller's."""
         begun_ns = self._clock.monotonic_ns()
-        prompt = await self._model.tokens(planned.turns)
+        prompt = await self._model.tokens(planned.prompt)
         room = self._context_tokens - len(prompt)
         if room < 1:
             raise ContextOverflow(
@@ -72,6 +73,9 @@ class Replica:
             prompt_tokens=len(prompt),
             stop_sequences=planned.stop_sequences,
             limit_is_context=planned.max_tokens > room,
+            constraint=planned.constraint,
+            call_id=request_id,
+            logprobs=planned.logprobs,
         )
         if not await self._enter(len(prompt) + max_tokens, stop):
             # The client left while its request waited: nothing was read, nothing is counted.
@@ -80,7 +84,7 @@ class Replica:
             return
         self.busy.enter(request_id)
         try:
-            async with self._model.complete(prompt, planned.sampling, max_tokens, stop) as pieces:
+            async with self._model.complete(prompt, planned, max_tokens, stop) as pieces:
                 async for piece in pieces:
                     if events := answer.add(piece):  # none: text held back, half a character
                         yield events

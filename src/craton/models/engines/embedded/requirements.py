@@ -6,29 +6,20 @@ name.
 """
 
 import math
-from typing import Any, assert_never
+from typing import Any
 
 import msgspec
 
-from craton.kernel.errors import BadRequest, TooLarge, Unsupported
-from craton.messages import Block, Request, Role, SystemBlock, Text
-from craton.messages.blocks import (
-    Audio,
-    CachePoint,
-    CitedText,
-    Document,
-    GuardContent,
-    Image,
-    Opaque,
-    Reasoning,
-    Refusal,
-    SearchResult,
-    ToolAddition,
-    ToolRemoval,
-    ToolResult,
-    ToolUse,
-    Video,
+from craton.kernel.errors import BadRequest, Unsupported
+from craton.messages import Request
+from craton.models.engines.embedded.prompt_turns import (
+    prompt,
+    refuse_half_characters,
+    unsupported,
 )
+from craton.models.engines.embedded.tools import Prompt
+from craton.models.engines.embedded.tools_choice import constraint_of
+from craton.models.engines.embedded.tools_grammar import Constraint
 
 ANSWER_TOKENS = 512
 """`max_tokens` where the caller left it out."""
@@ -38,20 +29,49 @@ TOP_K = 40
 """Sampling where the caller left it out; common defaults, milder than llama.cpp's own 0.8."""
 TOKENS_MAX = 2**31 - 1
 """More than any context; a caller's larger number means the same and still fits a message."""
-CHARACTERS_MAX = 2_000_000
-"""Most characters of a conversation: a context of 400,000 tokens, and 8 MB at the very most."""
 STOP_SEQUENCES_MAX = 64
 STOP_SEQUENCE_CHARACTERS_MAX = 1024
 SEED_MODULUS = 2**32 - 1
 """llama.cpp reads the last 32-bit value as "choose one at random"."""
+LOGPROBS_MAX = 20
+"""Most alternatives told for each token, as OpenAI's own limit is."""
+_UNSERVED = {
+    "openai": frozenset(
+        {
+            "audio",
+            "bad_words",
+            "best_of",
+            "chat_template",
+            "echo",
+            "grammar",
+            "guided_choice",
+            "guided_grammar",
+            "guided_json",
+            "guided_regex",
+            "ignore_eos",
+            "length_penalty",
+            "logit_bias",
+            "min_p",
+            "min_tokens",
+            "mirostat",
+            "modalities",
+            "prompt_logprobs",
+            "repetition_penalty",
+            "stop_token_ids",
+            "structured_outputs",
+            "suffix",
+            "typical_p",
+            "use_beam_search",
+            "web_search_options",
+        }
+    ),
+    "anthropic": frozenset({"container", "context_management", "mcp_servers"}),
+}
+"""Members that ride along and would make another answer; what isn't named here changes none.
+
+OpenAI's own are in its API reference, the others in vLLM's and llama.cpp's of their servers.
+"""
 _TIERS = {"default", "auto", "standard", "standard_only"}
-
-
-class Turn(msgspec.Struct, frozen=True):
-    """One turn as a chat template sees it."""
-
-    role: str
-    content: str
 
 
 class Sampling(msgspec.Struct, frozen=True):
@@ -65,122 +85,59 @@ class Sampling(msgspec.Struct, frozen=True):
     presence_penalty: float
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """A request that this engine can serve."""
 
-    turns: list[Turn]
+    prompt: Prompt
     sampling: Sampling
     stop_sequences: list[str]
     max_tokens: int
+    constraint: Constraint | None = None
+    logprobs: int | None = None
+    """How many alternatives to tell for each token; None is nothing at all."""
 
 
-def plan(request: Request) -> Plan:
-    """Check the request; Unsupported or BadRequest names the member."""
+def plan(request: Request, *, must_help: bool = False) -> Plan:
+    """Check the request; Unsupported or BadRequest names the member.
+
+    `must_help`: the model was never taught to call tools, so where it may decide and its user asks
+    for a tool by name, that is decided for it. Left alone such a model answers in words.
+    """
     _refuse_members(request)
     max_tokens = request.max_tokens
     if max_tokens is not None and max_tokens < 1:
         raise BadRequest(f"max_tokens is {max_tokens}; it must be at least 1.")
+    held = constraint_of(request, must_help=must_help)
     return Plan(
-        turns=turns(request),
+        prompt=prompt(request, opening="" if held is None else held.opening),
         sampling=_sampling(request),
         stop_sequences=_stop_sequences(request.stop_sequences),
         max_tokens=ANSWER_TOKENS if max_tokens is None else min(max_tokens, TOKENS_MAX),
+        constraint=held,
+        logprobs=request.logprobs,
     )
 
 
-def turns(request: Request) -> list[Turn]:
-    """The conversation as text turns.
-
-    System blocks become one system turn. A last turn by the assistant is continued, as templates
-    that have a generation prompt allow. Cache points are only permission and are passed over;
-    guarded content is text to the model, whoever else judges it.
-    """
-    if not request.messages:
-        raise BadRequest("The conversation is empty; send at least one message.")
-    found: list[Turn] = []
-    system = [text for block in request.system if (text := _text(block)) is not None]
-    if system:
-        found.append(Turn("system", "\n\n".join(system)))
-    for number, message in enumerate(request.messages):
-        texts = [text for block in message.content if (text := _text(block)) is not None]
-        if not texts:
-            raise BadRequest(f"Message {number} has no text; each message needs some.")
-        # Blocks of one turn are paragraphs of it, except where a block only carries on.
-        found.append(Turn(str(message.role), "\n".join(texts)))
-    if not any(turn.role == Role.USER for turn in found):
-        raise BadRequest("The conversation has no user message; send at least one.")
-    characters = sum(len(turn.content) for turn in found)
-    if characters > CHARACTERS_MAX:
-        raise TooLarge(
-            f"The conversation has {characters} characters; at most {CHARACTERS_MAX} are read. "
-            "Shorten it."
-        )
-    for turn in found:
-        _refuse_half_characters(turn.content, "A message")
-    return found
-
-
-def _refuse_half_characters(text: str, name: str) -> None:
-    """Half a surrogate pair has no UTF-8 and can't leave this process."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise BadRequest(
-            f"{name} holds half a surrogate pair at character {error.start}. Send whole characters."
-        ) from error
-
-
-def _text(block: Block | SystemBlock) -> str | None:
-    match block:
-        case Text(text=text) | Refusal(text=text):
-            return text
-        case CitedText(passages=passages):
-            return "".join(passages)
-        case CachePoint():
-            return None
-        case GuardContent(text=str() as text):
-            return text
-        case GuardContent():
-            raise _unsupported("guarded image block")
-        case Image():
-            raise _unsupported("image block")
-        case Document():
-            raise _unsupported("document block")
-        case Video():
-            raise _unsupported("video block")
-        case Audio():
-            raise _unsupported("audio block")
-        case SearchResult():
-            raise _unsupported("search result block")
-        case ToolUse():
-            raise _unsupported("tool use block")
-        case ToolResult():
-            raise _unsupported("tool result block")
-        case ToolAddition():
-            raise _unsupported("tool addition block")
-        case ToolRemoval():
-            raise _unsupported("tool removal block")
-        case Reasoning():
-            raise _unsupported("reasoning block")
-        case Opaque(kind=kind):
-            raise _unsupported(f"{kind} block")
-        case _:
-            assert_never(block)
+def may_need_help(planned: Plan) -> bool:
+    """Whether a plan leaves the decision to call to the model."""
+    return (
+        planned.constraint is not None
+        and planned.constraint.has_calls
+        and (not planned.constraint.opening)
+    )
 
 
 def _refuse_members(request: Request) -> None:
     thinking = request.thinking
     refused: list[tuple[str, bool]] = [
-        ("tools", bool(request.tools)),
-        ("tool choice", request.tool_choice is not None),
-        ("output format", request.output_format is not None),
-        ("logprobs", request.logprobs is not None),
         ("more than one choice", request.choices is not None and request.choices != 1),
         ("guardrail", request.guardrail is not None),
         ("prompt variables", bool(request.prompt_variables)),
+        # A model told to think as it sees fit may think nothing; one told to think can't.
         (
             "reasoning",
             thinking is not None
+            and thinking.mode != "adaptive"
             and (thinking.mode not in {None, "disabled"} or thinking.effort not in {None, "none"}),
         ),
         ("latency optimization", request.latency not in {None, "standard"}),
@@ -191,14 +148,15 @@ def _refuse_members(request: Request) -> None:
     ]
     for name, is_asked in refused:
         if is_asked:
-            raise _unsupported(name)
-
-
-def _unsupported(name: str) -> Unsupported:
-    return Unsupported(
-        f"This model can't serve the request's {name}: it reads and writes text only. "
-        "Leave it out or choose another model."
-    )
+            raise unsupported(name)
+    if request.logprobs is not None and not 0 <= request.logprobs <= LOGPROBS_MAX:
+        raise BadRequest(
+            f"top_logprobs is {request.logprobs}; it must be from 0 to {LOGPROBS_MAX}."
+        )
+    for dialect, riding in (request.extra or {}).items():
+        for name in _UNSERVED.get(dialect, frozenset()) & riding.keys():
+            if riding[name] and riding[name] != ["text"]:
+                raise unsupported(f"`{name}`")
 
 
 def _sampling(request: Request) -> Sampling:
@@ -256,5 +214,5 @@ def _stop_sequences(sequences: list[str]) -> list[str]:
                 f"Stop sequence {number} has {len(sequence)} characters; it must have from 1 to "
                 f"{STOP_SEQUENCE_CHARACTERS_MAX}."
             )
-        _refuse_half_characters(sequence, f"Stop sequence {number}")
+        refuse_half_characters(sequence, f"Stop sequence {number}")
     return list(sequences)
