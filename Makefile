@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up install install-dev test test-all lint types docs lock crash mutants fuzz \
+.PHONY: help up install install-dev test test-all test-node check-policies lint types docs lock \
+	crash mutants fuzz \
 	bench-gateway bench-engine bench-silicon clean
 
 help: ## List the targets
@@ -39,10 +40,17 @@ up: install ## Start Craton on http://127.0.0.1:8400 and ask its model one quest
 	@$(BIN)/craton up
 
 test: install-dev lint types ## Lint, types and the tests that fit into eight minutes
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" $(TESTS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not node" $(TESTS)
 
 test-all: install-dev lint types ## Every test, the slow ones too
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not node" $(TESTS)
+
+test-node: install-dev ## The clients from npm: AWS SDK, Vercel AI SDK, Claude Code (needs Node)
+	$(BIN)/python -m tests.clients.node
+	$(BIN)/python -m pytest -q -m node tests/clients
+
+check-policies: install-dev ## 100,000 random policies beside an independent evaluator (needs Node)
+	$(BIN)/python -m tests.policies_peer --cases 100000
 
 lint: install-dev ## Ruff: rules and format
 	$(BIN)/ruff check --quiet .
