@@ -8,7 +8,7 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up install install-dev test test-all test-node check-policies lint types docs lock \
-	crash mutants fuzz \
+	crash limits mutants fuzz \
 	bench-gateway bench-engine bench-silicon clean
 
 help: ## List the targets
@@ -75,6 +75,10 @@ crash: install-dev ## Kill processes a thousand times under load, then compare e
 
 mutants: install-dev ## Sabotage the code in named ways; each must be caught by its test
 	$(BIN)/python -m tests.mutants
+
+limits: install-dev ## Race for budgets and limits with 64 clients; kill processes meanwhile
+	$(BIN)/python -m tests.limits
+	$(BIN)/python -m tests.crash --budget --kills 300
 
 fuzz: install-dev ## 100,000 hostile inputs over all wires
 	$(BIN)/python -m tests.fuzz
