@@ -27,9 +27,18 @@ class Keys:
 class Craton:
     """One running Craton: its address, its data folder, and its first keys."""
 
-    def __init__(self, data: Path, *, engine: str, workers: int = 1, tls: bool = False) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        engine: str,
+        workers: int = 1,
+        tls: bool = False,
+        database: str | None = None,
+    ) -> None:
         self.data = data
         secured = ["tls"] if tls else []
+        secured += [] if database is None else [database]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.fakes.serve", str(data), engine, str(workers), *secured],
             stdin=subprocess.PIPE,

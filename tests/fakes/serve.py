@@ -1,4 +1,6 @@
-"""Runs a Craton until standard input ends: `python -m tests.fakes.serve DATA ENGINE WORKERS [tls]`.
+"""Runs a Craton until standard input ends.
+
+    python -m tests.fakes.serve DATA ENGINE WORKERS [tls] [DATABASE]
 
 Prints its address once it answers `/readyz`.
 """
@@ -37,7 +39,12 @@ async def until_ready(up: Running) -> None:
 async def main() -> None:
     data, engine, workers = sys.argv[1:4]
     settings = Settings(
-        data=Path(data), engine=engine, workers=int(workers), port=0, tls="tls" in sys.argv[4:]
+        data=Path(data),
+        engine=engine,
+        workers=int(workers),
+        port=0,
+        tls="tls" in sys.argv[4:],
+        postgresql=next((each for each in sys.argv[4:] if each.startswith("postgres")), None),
     )
     async with running(settings, clock=SystemClock(), log=Log("supervisor")) as up:
         await until_ready(up)

@@ -1,7 +1,9 @@
 """Brings a database up to the schema of this version, before anything else opens it."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from craton.kernel.errors import Conflict
 
@@ -11,16 +13,21 @@ REVISIONS = ("0001", "0002")
 
 def migrate(database: Path) -> None:
     """Apply the revisions that are missing; Conflict if the database is newer than this version."""
-    present = revision(database)
+    if is_behind(revision(database), str(database)):
+        upgrade(f"sqlite:///{database}")
+        assert revision(database) == HEAD, "a migration ran and did not arrive"
+
+
+def is_behind(present: str | None, database: str) -> bool:
+    """Whether revisions are missing; Conflict if the database is newer than this version."""
     if present == HEAD:  # the usual start; Alembic would take half a second to say so
-        return
+        return False
     if present is not None and present not in REVISIONS:
         raise Conflict(
             f"The database {database} has schema {present}, which this version of Craton does not "
             f"know (it has {HEAD}). Start the newer version, or restore a backup."
         )
-    _upgrade(database)
-    assert revision(database) == HEAD, "a migration ran and did not arrive"
+    return True
 
 
 def revision(database: Path) -> str | None:
@@ -39,7 +46,8 @@ def revision(database: Path) -> str | None:
     return row[0] if row else None
 
 
-def _upgrade(database: Path) -> None:
+def upgrade(url: str, connect: Callable[[], Any] | None = None) -> None:
+    """Run the missing revisions on an engine of SQLAlchemy's, in one transaction."""
     # Imported here: only a start that migrates pays for it.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -48,7 +56,7 @@ def _upgrade(database: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
-    engine = create_engine(f"sqlite:///{database}")
+    engine = create_engine(url) if connect is None else create_engine(url, creator=connect)
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection

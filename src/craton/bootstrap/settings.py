@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from craton.bootstrap.database_url import checked_url
 from craton.http import Origin
 from craton.kernel.errors import BadRequest
 from craton.kernel.log import Level
 
 DEFAULT_MODEL = "huggingfacetb.smollm2-135m-instruct"
 ECHO_MODEL = "craton.echo-1"
+EMBEDDING_MODEL = "sentence-transformers.all-minilm-l6-v2"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,12 +42,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A PEM file with its key."""
     otlp_endpoint: str | None = None
     """Where OpenTelemetry traces go, such as `http://127.0.0.1:4318`; None makes none."""
+    postgresql: str | None = None
+    """The PostgreSQL database that everything is stored in, as an address without a password."""
     level: Level = Level.INFO
     """The least level of log lines."""
 
     @property
     def database(self) -> Path:
-        """The ledger's file."""
+        """The ledger's file, unless PostgreSQL has the ledger."""
         return self.data / "craton.db"
 
     @property
@@ -108,6 +112,8 @@ def checked(settings: Settings) -> Settings:
         raise BadRequest(f"--engine is {settings.engine!r}; it must be 'embedded' or 'echo'.")
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise BadRequest("--tls-certificate and --tls-key need each other. Give both, or neither.")
+    if settings.postgresql is not None:
+        checked_url(settings.postgresql)
     if settings.otlp_endpoint is not None:
         Origin.parse(settings.otlp_endpoint)
         if importlib.util.find_spec("opentelemetry") is None:

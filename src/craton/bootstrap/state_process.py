@@ -16,7 +16,7 @@ from craton.access.policy_commands import delete_policy, put_policy
 from craton.access.records import ACCESS_KEYS, ACCOUNTS, API_KEYS, POLICIES, PROJECTS
 from craton.access.vault import open_vault
 from craton.bootstrap import child, seed
-from craton.bootstrap.migrate import migrate
+from craton.bootstrap.databases import open_databases
 from craton.bootstrap.settings import Settings, from_argument
 from craton.economics import contract as economics
 from craton.economics import statements
@@ -42,7 +42,6 @@ from craton.store.database import Connection
 from craton.store.documents import page
 from craton.store.kind import Change
 from craton.store.pipeline import Commands, Pipeline
-from craton.store.sqlite import open_sqlite
 
 
 def price_folders(data: Path) -> list[Path]:
@@ -149,9 +148,10 @@ def commands(*, access_commands: Access, economy: Economy) -> Commands:
 
 async def serve(settings: Settings, stop: asyncio.Event, *, clock: Clock, log: Log) -> None:
     """Open the database, make what a first start needs, and serve until told to stop."""
-    migrate(settings.database)
-    connection = open_sqlite(settings.database)
-    reader = open_sqlite(settings.database, read_only=True)
+    opened = await open_databases(settings, stop, clock=clock, log=log)
+    if opened is None:
+        return
+    connection, reader = opened
     if not settings.vault_key.exists() and page(connection, ACCESS_KEYS.name, "", 1):
         raise Conflict(
             f"The master key {settings.vault_key} is gone, and the secrets in the database can't "

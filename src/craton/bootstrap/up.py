@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from craton.bootstrap.databases import choose
 from craton.bootstrap.engine_specs import EngineKeeper
 from craton.bootstrap.logfile import keep_small
 from craton.bootstrap.settings import Settings, checked
@@ -42,6 +43,8 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(settings.data), _listening(settings) as listening:
         settings = msgspec.structs.replace(settings, data=settings.data.resolve())
+        database = await choose(settings.postgresql, settings.data, settings.database, clock)
+        settings = msgspec.structs.replace(settings, postgresql=database)
         machine, trust = socket.gethostname(), None
         if settings.is_secured:
             reachable = _reachable(settings.host)

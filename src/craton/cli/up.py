@@ -17,6 +17,13 @@ def up(
         str, typer.Option(help="What runs the default model: embedded, or echo for tests.")
     ] = "embedded",
     workers: Annotated[int, typer.Option(help="Gateway worker processes.")] = 1,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="Store everything in PostgreSQL, as in postgresql://user@host/name; the password "
+            "comes from ~/.pgpass or PGPASSFILE. [default: a file in the data folder]",
+        ),
+    ] = None,
     otlp_endpoint: Annotated[
         str | None,
         typer.Option(
@@ -47,6 +54,7 @@ def up(
         data=data,
         engine=engine,
         workers=workers,
+        postgresql=database,
         otlp_endpoint=otlp_endpoint,
         tls=tls,
         tls_certificate=tls_certificate,

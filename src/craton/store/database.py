@@ -61,6 +61,14 @@ class Connection(Protocol):
         ...
 
 
+class OwnedConnection(Connection, Protocol):
+    """A connection in the hands of who opened it."""
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
 Insert = Callable[[Connection, Sequence[Row]], None]
 
 
