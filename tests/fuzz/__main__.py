@@ -9,13 +9,16 @@ import asyncio
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.fakes.craton import Craton
-from tests.fuzz.trial import Outcome, Plan, run_trial
+from tests.fuzz.http2_trial import Http2Lane
+from tests.fuzz.tls import TlsLane
+from tests.fuzz.trial import Lane, NewPlayer, Outcome, Plan, run_trial
 
 HEX_BYTES_SHOWN = 4096
 
@@ -44,7 +47,10 @@ PLAIN = {"markup": False, "highlight": False, "soft_wrap": True}
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Send Craton hostile inputs over all wires.")
-    parser.add_argument("--inputs", type=int, default=100_000)
+    parser.add_argument("--inputs", type=int, default=100_000, help="of each of --over")
+    parser.add_argument(
+        "--over", choices=("all", *PLAYERS), default="all", help="what is bent below the requests"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lanes", type=int, default=8, help="concurrent clients")
     parser.add_argument("--workers", type=int, default=1)
@@ -55,21 +61,45 @@ def main() -> int:
         inputs=arguments.inputs, seed=arguments.seed, lanes=arguments.lanes, only=arguments.only
     )
     console = Console(width=200)
+    is_clean = True
+    for over in PLAYERS if arguments.over == "all" else [arguments.over]:
+        outcome = tried(over, plan, engine=arguments.engine, workers=arguments.workers)
+        show(outcome, console)
+        console.print(
+            f"{over}: {outcome.sent} inputs in {outcome.took_s:.0f} s, {outcome.fault_count} "
+            f"faults, {len(outcome.after)} afterwards, slowest answer {outcome.slowest_s:.2f} s "
+            f"(input {outcome.slowest_number}), seed {plan.seed}"
+        )
+        is_clean = is_clean and outcome.is_clean and outcome.sent > 0
+    return 0 if is_clean else 1
+
+
+def tried(over: str, plan: Plan, *, engine: str, workers: int) -> Outcome:
+    """One trial, with a Craton of its own."""
     with tempfile.TemporaryDirectory(prefix="craton-fuzz-") as folder:
-        craton = Craton(Path(folder), engine=arguments.engine, workers=arguments.workers)
+        craton = Craton(Path(folder), engine=engine, workers=workers, tls=over == "tls")
         try:
-            outcome = asyncio.run(run_trial(craton, plan))
+            player = PLAYERS[over](craton)
+            outcome = asyncio.run(run_trial(craton, plan, player))
         finally:
             status = craton.close()
     if status:
         outcome.after.append(f"Craton ended with status {status}")
-    show(outcome, console)
-    console.print(
-        f"{outcome.sent} inputs in {outcome.took_s:.0f} s, {outcome.fault_count} faults, "
-        f"{len(outcome.after)} afterwards, slowest answer {outcome.slowest_s:.2f} s "
-        f"(input {outcome.slowest_number}), seed {plan.seed}"
-    )
-    return 0 if outcome.is_clean and outcome.sent else 1
+    return outcome
+
+
+def _over_tls(craton: Craton) -> NewPlayer:
+    context = craton.context
+    assert context is not None
+    context.set_alpn_protocols(["h2"])
+    return lambda *arguments: TlsLane(*arguments, context)
+
+
+PLAYERS: dict[str, Callable[[Craton], NewPlayer]] = {
+    "http1": lambda _: Lane,
+    "http2": lambda _: Http2Lane,
+    "tls": _over_tls,
+}
 
 
 if __name__ == "__main__":

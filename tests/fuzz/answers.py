@@ -24,6 +24,8 @@ REFUSALS = frozenset(
 """Every refusal that some input may earn; 500 and 502 are not among them."""
 INSIDE = (b"Traceback (most recent", b'File "', b"site-packages", b".py\\", b"<module>")
 """What an answer that tells of our inside would hold."""
+GREETED = frozenset({"/", "/anthropic", "/anthropic/"})
+"""Where a client of Anthropic's API may ask whether anybody is there."""
 OPEN = frozenset({"/healthz", "/readyz", "/metrics", "/craton/v1/openapi.json", "/craton/v1/docs"})
 
 
@@ -241,6 +243,7 @@ def _unexpected(answer: Answer, sent: Sent) -> list[str]:
             return [] if PROMPT.encode() in answer.body else ["the answer isn't the echo"]
     if sent.expected is Expected.REFUSED and is_good:
         is_open = sent.method in ("GET", "HEAD") and sent.path in OPEN
+        is_open = is_open or (sent.method == "HEAD" and sent.path in GREETED)
         return [] if is_open else [f"a bad credential was answered with {answer.status}"]
     return []
 

@@ -26,6 +26,10 @@ from tests.fuzz.templates import (
 Json = Any
 
 
+BINDING = ("budgets", "limits", "policies")
+"""Native operations that would have Craton refuse the good requests of this trial, and rightly."""
+
+
 class Expected(StrEnum):
     """What the answer must be, beside well formed."""
 
@@ -49,6 +53,8 @@ class Request:
     headers: tuple[Header, ...] = ()
     service: str = "bedrock"
     expected: Expected = Expected.ANY
+    keys: Keys | None = None
+    """Whose it is; the maker's own, if nobody else's."""
 
     @property
     def target(self) -> Target:
@@ -75,8 +81,12 @@ class Sent:
 class Maker:
     """Makes requests; the keys and the native API's document are those of one Craton."""
 
-    def __init__(self, keys: Keys, openapi: Json, operations: Sequence[tuple[str, str]]) -> None:
+    def __init__(
+        self, keys: Keys, others: Keys, openapi: Json, operations: Sequence[tuple[str, str]]
+    ) -> None:
         self._keys = keys
+        self._others = others
+        """An operator's, of another account."""
         self._schemas = openapi["components"]["schemas"]
         self._native = [
             (method.upper(), path, operation)
@@ -113,18 +123,19 @@ class Maker:
     def _sealed(self, request: Request, dice: random.Random, at_s: float) -> Sent:
         """With a credential, as bytes."""
         credential: list[Header] = []
+        keys = request.keys or self._keys
         if dice.random() < 0.12:
             request.expected = Expected.REFUSED
             if dice.random() < 0.2:
-                request.query = signing.broken_query(request.target, self._keys, dice, at_s=at_s)
+                request.query = signing.broken_query(request.target, keys, dice, at_s=at_s)
             else:
-                credential = signing.broken(request.target, self._keys, dice, at_s=at_s)
+                credential = signing.broken(request.target, keys, dice, at_s=at_s)
         elif dice.random() < 0.1 and request.service == "bedrock" and "//" not in request.path:
-            request.query = signing.presigned(request.target, self._keys, at_s=at_s, expires_s=900)
+            request.query = signing.presigned(request.target, keys, at_s=at_s, expires_s=900)
             # Operations that take no query refuse a presigned one as they refuse any other.
             request.expected = Expected.ANY
         else:
-            credential = signing.good(request.target, self._keys, dice, at_s=at_s)
+            credential = signing.good(request.target, keys, dice, at_s=at_s)
         return Sent(
             request.wire,
             request.method,
@@ -223,7 +234,16 @@ class Maker:
             if dice.random() < 0.8:
                 document = documents.bent(document, dice)
             request.body = documents.write(document)
+        if any(word in path for word in BINDING):
+            self._spare_ourselves(request)
         return request
+
+    def _spare_ourselves(self, request: Request) -> None:
+        """Have another account's operator ask, and not about ours: nobody asks a model with it."""
+        request.keys = self._others
+        for name in (self._keys.account, "default"):
+            request.path = request.path.replace(name, "nobody")
+            request.body = request.body.replace(name.encode(), b"nobody")
 
     def _elsewhere(self, dice: random.Random) -> Request:
         """Operations that aren't built, paths that nobody has, and the signals."""

@@ -218,7 +218,7 @@ LINES = (
     b"GET  /healthz  HTTP/1.1", b"BREW /pot HTTP/1.1", b"CONNECT a:1 HTTP/1.1", b"GET * HTTP/1.1",
     b"OPTIONS * HTTP/1.1", b"GET healthz HTTP/1.1", b"get /healthz HTTP/1.1", b"TRACE / HTTP/1.1",
     b"GET http://a/healthz HTTP/1.1", b"GET ftp://a/ HTTP/1.1", b"GET /a#b HTTP/1.1",
-    b"\x16\x03\x01", b"GET /\x00 HTTP/1.1", b"GET / HTTP/1.1 x", b"PRI * HTTP/2.0",
+    b"\x16\x03\x01", b"GET /\x00 HTTP/1.1", b"GET / HTTP/1.1 x",
     b"HEAD /readyz HTTP/1.1",
     b"GET /readyz HTTP/1.0", b"POST /v1/messages HTTP/1.0", b"M-SEARCH /v1/models HTTP/1.1",
     b"GET https://[::1 HTTP/1.1", b"GET //a HTTP/1.1", b"GET ?a HTTP/1.1", b"GET http:// HTTP/1.1",
@@ -229,10 +229,7 @@ def odd_line(make: Make, dice: random.Random) -> Script:
     del make
     host = dice.choice((b"host: " + HOST.encode(), b"", b"host: a\r\nhost: b", b"host:", b"x: y"))
     line = dice.choice(LINES)
-    if line.startswith(b"PRI"):
-        whole = line + b"\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-    else:
-        whole = line + b"\r\n" + (host + b"\r\n" if host else b"") + b"\r\n"
+    whole = line + b"\r\n" + (host + b"\r\n" if host else b"") + b"\r\n"
     return Script("odd line", [whole], Ending.HALF_CLOSES)
 
 

@@ -6,22 +6,27 @@ a connection of its own, that play with HTTP itself.
 
 import asyncio
 import random
+import secrets
 import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from ssl import SSLContext
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import msgspec
 from botocore.eventstream import ParserError
 
+from craton.access.contract import NewKey
 from craton.apis.aws.operations import BUILT, REST_JSON, entries
-from tests.fakes.craton import Craton
+from craton.cli.connection import Connection
+from craton.cli.installation import Trust
+from tests.fakes.craton import Craton, Keys
 from tests.fuzz.answers import Answer, Cut, Malformed, faults_of, read_answer
 from tests.fuzz.requests import Maker, Sent
 from tests.fuzz.scripts import Ending, Script, script
@@ -98,11 +103,31 @@ def maker_for(craton: Craton) -> Maker:
         for entry in entries()
         if entry.protocol == REST_JSON and entry.key not in BUILT
     ]
-    return Maker(craton.keys, msgspec.json.decode(document), elsewhere)
+    return Maker(craton.keys, _others(craton), msgspec.json.decode(document), elsewhere)
 
 
-async def run_trial(craton: Craton, plan: Plan) -> Outcome:
-    """Send every input, then look at what is left."""
+def _others(craton: Craton) -> Keys:
+    """Keys of an operator of another account, made for this."""
+    authority = str(craton.data / "tls/ca.pem")
+    connection = Connection(craton.url, craton.keys.api_key, trust=Trust(authority=authority))
+    name = f"others-{secrets.token_hex(4)}"
+    connection.post("/accounts", dict[str, Any], {"name": name})
+    asked = {"account": name, "name": "first", "role": "operator"}
+    made = connection.post("/keys", NewKey, asked)
+    return Keys(made.account, made.access_key_id, made.secret_access_key, made.api_key)
+
+
+class Player(Protocol):
+    """A client that sends the inputs of these numbers."""
+
+    async def run(self, numbers: Iterator[int]) -> None: ...
+
+
+NewPlayer = Callable[[Plan, Maker, str, int, Outcome], Player]
+
+
+async def run_trial(craton: Craton, plan: Plan, player: NewPlayer | None = None) -> Outcome:
+    """Send every input, then look at what is left; over HTTP/1.1, if no other player is given."""
     outcome = Outcome()
     address = urlsplit(craton.url)
     assert address.hostname is not None
@@ -110,7 +135,7 @@ async def run_trial(craton: Craton, plan: Plan) -> Outcome:
     numbers = iter([plan.only]) if plan.only is not None else iter(range(plan.inputs))
     maker = maker_for(craton)
     lanes = [
-        Lane(plan, maker, address.hostname, address.port, outcome).run(numbers)
+        (player or Lane)(plan, maker, address.hostname, address.port, outcome).run(numbers)
         for _ in range(plan.lanes)
     ]
     started_s = time.monotonic()
@@ -309,9 +334,9 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def connect(host: str, port: int) -> Stream:
-    """A plain connection; the caller closes it."""
-    return await asyncio.open_connection(host, port, limit=READER_LIMIT)
+async def connect(host: str, port: int, *, ssl: SSLContext | None = None) -> Stream:
+    """A connection, plain or over TLS; the caller closes it."""
+    return await asyncio.open_connection(host, port, limit=READER_LIMIT, ssl=ssl)
 
 
 async def exchange(
