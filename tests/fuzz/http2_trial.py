@@ -32,6 +32,8 @@ NO_ERROR = 0
 CLOSING_CODES = frozenset({1, 3, 5, 6, 9, 11})
 """What a client that broke the protocol may be told: never INTERNAL_ERROR (2)."""
 WIDENED_BY = 20_000
+BODY_BYTES_MAX = 34 * 1024 * 1024
+"""Somewhat more than Craton takes: larger ones only take longer."""
 
 
 class Broken(Exception):
@@ -180,11 +182,18 @@ class Http2Lane:
     async def run(self, numbers: Iterator[int]) -> None:
         for number in numbers:
             dice = random.Random(f"http2 {self._plan.seed} {number}")
-            await self.play(number, script(lambda dice=dice: self._make(dice), dice))
+            await self.play(number, await self.made(dice))
             self._outcome.sent += 1
 
+    async def made(self, dice: random.Random) -> Conversation:
+        """What these dice show; in a thread, since a bent document may take seconds to write."""
+        return await asyncio.to_thread(script, lambda: self._make(dice), dice)
+
     def _make(self, dice: random.Random) -> Sent:
-        return self._maker.make(dice, at_s=time.time())
+        while True:
+            sent = self._maker.make(dice, at_s=time.time())
+            if len(sent.body) <= BODY_BYTES_MAX:
+                return sent
 
     async def play(self, number: int, conversation: Conversation) -> None:
         listener = Listener(conversation)

@@ -38,8 +38,7 @@ class TlsLane:
         for number in numbers:
             dice = random.Random(f"tls {self._plan.seed} {number}")
             if dice.random() < PROPER:
-                conversation = http2.script(lambda dice=dice: self._make(dice), dice)
-                await self._http2.play(number, conversation)
+                await self._http2.play(number, await self._http2.made(dice))
             else:
                 await self._play(number, dice)
             self._outcome.sent += 1
