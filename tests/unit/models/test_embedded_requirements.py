@@ -176,6 +176,26 @@ def test_members_that_ask_for_nothing_special_are_served() -> None:
     )
 
 
+@pytest.mark.parametrize(("mode", "effort"), [("disabled", "high"), ("adaptive", "high")])
+def test_who_need_not_think_may_not(mode: str, effort: str) -> None:
+    plan(request(thinking=Thinking(mode=mode, effort=effort)))
+
+
+@pytest.mark.parametrize(("mode", "effort"), [("enabled", None), (None, "high")])
+def test_who_must_think_is_refused(mode: str | None, effort: str | None) -> None:
+    with pytest.raises(Unsupported, match="reasoning"):
+        plan(request(thinking=Thinking(mode=mode, effort=effort)))
+
+
+@pytest.mark.parametrize(("parallel", "one"), [(None, True), (False, True), (True, False)])
+def test_some_call_is_one_call_unless_several_are_asked_for(
+    parallel: bool | None, one: bool
+) -> None:
+    planned = plan(request(tools=[LOOK, TIME], tool_choice=AnyChoice(), parallel_tool_use=parallel))
+    assert planned.constraint is not None
+    assert planned.constraint.is_one_call is one
+
+
 def test_text_in_all_its_forms_becomes_turns() -> None:
     read = turns(
         request(

@@ -137,8 +137,8 @@ def _refuse_members(request: Request) -> None:
         (
             "reasoning",
             thinking is not None
-            and thinking.mode != "adaptive"
-            and (thinking.mode not in {None, "disabled"} or thinking.effort not in {None, "none"}),
+            and thinking.mode not in {"adaptive", "disabled"}
+            and (thinking.mode is not None or thinking.effort not in {None, "none"}),
         ),
         ("latency optimization", request.latency not in {None, "standard"}),
         (

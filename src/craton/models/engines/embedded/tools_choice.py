@@ -90,7 +90,8 @@ def _chosen(request: Request, tools: list[Callable]) -> tuple[list[Callable], bo
         case AnyChoice():
             if not tools:
                 raise BadRequest("The tool choice asks for a call, and there are no tools.")
-            return tools, True, False
+            # One is what was asked for: a small model that may go on repeats itself to the limit.
+            return tools, True, request.parallel_tool_use is not True
         case _:
             return tools, False, False
 
