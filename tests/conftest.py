@@ -8,6 +8,8 @@ import pytest
 
 from craton.models import weights
 from tests.fakes.craton import Craton
+from tests.fakes.databases import Place, PostgreSqlPlace, SqlitePlace, stored_in
+from tests.fakes.postgresql import CannotStart, PostgreSqlServer
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +18,35 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Craton]:
     yield running
     assert running.metric("craton_internal_errors_total") == 0
     assert running.close() == 0
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSqlServer]:
+    """A server of this session's own; where none can be had, what needs it says why it skips."""
+    try:
+        server = PostgreSqlServer()
+    except CannotStart as reason:
+        pytest.skip(f"no PostgreSQL server here: {reason}")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def any_database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Empty databases of one kind, then of the other: the whole module runs on both."""
+    if request.param == "sqlite":
+        yield
+        return
+    with stored_in(request.getfixturevalue("postgresql")):
+        yield
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A database in the schema of this version, of each kind."""
+    if request.param == "sqlite":
+        return SqlitePlace(tmp_path / "craton.db")
+    return PostgreSqlPlace(request.getfixturevalue("postgresql"))
 
 
 @pytest.fixture(scope="session")

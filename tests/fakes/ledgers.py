@@ -1,13 +1,8 @@
-"""A ledger on a database in memory, with the tables of the metadata."""
+"""A ledger on an empty database, with the tables of the metadata."""
 
-import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
-from sqlalchemy import create_engine
-from sqlalchemy.pool import StaticPool
-
-from craton.economics import tables
 from craton.economics.admission import Admission
 from craton.economics.budgets import Budgets
 from craton.economics.contract import Posted
@@ -19,24 +14,14 @@ from craton.economics.prices import PriceBook
 from craton.kernel.clock import ManualClock
 from craton.kernel.ids import Ids
 from craton.kernel.metrics import Metrics
-from craton.models import responses_kept
-from craton.store import documents
-from craton.store.database import METADATA, transaction
+from craton.store.database import transaction
 from craton.store.documents import Transaction
-from craton.store.sqlite import SqliteConnection
+from craton.store.sqlite import SQLITE
+from tests.fakes.databases import empty_database, placeholders
 
 AT_MS = 1_793_491_200_000
 
 Done = TypeVar("Done")
-
-
-def empty_database() -> SqliteConnection:
-    declared = {tables.USAGE.name, documents.DOCUMENTS.name, responses_kept.RESPONSES.name}
-    assert declared <= set(METADATA.tables)
-    connection = sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
-    engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-    METADATA.create_all(engine)
-    return connection
 
 
 class Books:
@@ -78,6 +63,8 @@ class Books:
         return self.commit(lambda writing: self.ledger.post(writing, records))
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        if self.connection.dialect is not SQLITE:
+            sql = placeholders(sql)
         return self.connection.execute(sql, parameters).fetchall()
 
     def balance(self, ledger_account: str) -> int:

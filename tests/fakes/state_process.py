@@ -6,28 +6,24 @@ be read back with plain SQL.
 
 import asyncio
 import io
-import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from craton.bootstrap.migrate import migrate
 from craton.kernel.clock import Clock, ManualClock
 from craton.kernel.errors import BadRequest
 from craton.kernel.log import Level, Log
 from craton.kernel.metrics import Metrics
 from craton.store.client import StateClient
 from craton.store.contract import LEASE_S
-from craton.store.database import Connection, Dialect
+from craton.store.database import Connection, Cursor, Dialect, OwnedConnection
 from craton.store.documents import Transaction
 from craton.store.kind import Change, Kind
 from craton.store.pipeline import Commands, Pipeline, Session
-from craton.store.sqlite import SqliteConnection, open_sqlite
+from tests.fakes.databases import Place, SqlitePlace
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -87,15 +83,6 @@ def crash_query(connection: Connection, _: Note) -> Count:
     raise KeyError("a fault of ours in a query")
 
 
-@cache
-def migrated() -> bytes:
-    """An empty database of the present schema; the migrations run once a test session."""
-    with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "craton.db"
-        migrate(database)
-        return database.read_bytes()
-
-
 class SkippingClock:
     """The machine's clock, which can also be moved forward."""
 
@@ -115,7 +102,7 @@ class SkippingClock:
 class FailingConnection:
     """A connection that fails on statements that are named, and remembers what ran."""
 
-    def __init__(self, inner: SqliteConnection) -> None:
+    def __init__(self, inner: OwnedConnection) -> None:
         self.inner = inner
         self.fail_on: set[str] = set()
         self.ran: list[str] = []
@@ -125,15 +112,15 @@ class FailingConnection:
     def dialect(self) -> Dialect:
         return self.inner.dialect
 
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> Cursor:
         self.ran.append(sql)
         if sql == "COMMIT" and self.before_commit is not None:
             self.before_commit()
         if sql in self.fail_on:
-            raise sqlite3.OperationalError(f"the disk refused {sql}")
+            raise OSError(f"the disk refused {sql}")
         return self.inner.execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
+    def executemany(self, sql: str, parameters: Any) -> Any:
         self.ran.append(sql)
         return self.inner.executemany(sql, parameters)
 
@@ -176,8 +163,10 @@ def note_commands(holds: dict[str, Session], seen: list[Note]) -> Commands:
 class StateProcess:
     """Start it on a folder; stopping and starting again is what a crash and a restart look like."""
 
-    def __init__(self, folder: Path, *, clock: ManualClock | None = None) -> None:
-        self.folder = folder
+    def __init__(
+        self, folder: Path, *, clock: ManualClock | None = None, place: Place | None = None
+    ) -> None:
+        self.place = place or SqlitePlace(folder / "craton.db")
         self.socket = str(folder / "state.sock")
         self.clock = clock or SkippingClock()
         self.holds: dict[str, Session] = {}
@@ -189,11 +178,8 @@ class StateProcess:
 
     async def start(self, *, old_leases_run: bool = False) -> None:
         """Serve. The leases that a state process before this one gave have run out, by default."""
-        database = self.folder / "craton.db"
-        if not database.exists():
-            database.write_bytes(migrated())
-        self.connection = FailingConnection(open_sqlite(database))
-        self._reader = open_sqlite(database, read_only=True)
+        writer, self._reader = self.place.open()
+        self.connection = FailingConnection(writer)
         self.pipeline = Pipeline(
             self.connection,
             self._reader,
@@ -254,14 +240,8 @@ class StateProcess:
             await self.stop()
 
     def rows(self, kind: str = "%") -> list[str]:
-        """Ids of the documents that are really in the file, read by a connection of its own."""
-        connection = sqlite3.connect(self.folder / "craton.db")
-        try:
-            found = connection.execute(
-                "SELECT id FROM documents WHERE kind LIKE ? ORDER BY id", (kind,)
-            ).fetchall()
-        finally:
-            connection.close()
+        """Ids of the documents that are really there, read by a connection of its own."""
+        found = self.place.run("SELECT id FROM documents WHERE kind LIKE ? ORDER BY id", kind)
         return [row[0] for row in found]
 
 

@@ -30,7 +30,7 @@ from craton.kernel.metrics import Metrics
 from craton.store.client import StateClient
 from craton.store.pipeline import Commands, Pipeline
 from craton.store.sqlite import SQLITE, SqliteConnection, configure
-from tests.fakes.state_process import migrated
+from tests.fakes.databases import migrated
 from tests.powerloss.recording import Act, Disk, Loss, Operation, Recorder
 
 DATABASE = "craton.db"

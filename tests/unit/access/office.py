@@ -14,7 +14,7 @@ from craton.kernel.ids import Ids
 from craton.store.database import transaction
 from craton.store.documents import Transaction
 from craton.store.sqlite import open_sqlite
-from tests.fakes.state_process import migrated
+from tests.fakes.databases import migrated
 
 
 class Office:

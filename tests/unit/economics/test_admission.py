@@ -12,6 +12,8 @@ from craton.economics.prices import PriceBook, Tariff
 from craton.kernel.errors import BudgetExceeded
 from tests.fakes.ledgers import AT_MS, Books
 
+pytestmark = pytest.mark.usefixtures("any_database")
+
 PRICES = PriceBook(
     [Tariff("*", date(2026, 1, 1), "USD", {Meter.OUTPUT_TOKENS: 1_000_000}, "made up")]
 )

@@ -28,6 +28,7 @@ from craton.store.client import StateClient
 from craton.store.contract import Call
 from craton.store.documents import Transaction
 from craton.store.pipeline import Commands
+from tests.fakes.databases import Place
 from tests.fakes.state_process import StateProcess, until
 
 PRICES = PriceBook(
@@ -88,8 +89,8 @@ encoded = msgspec.msgpack.encode
 
 
 @pytest.fixture
-async def state(tmp_path: Path) -> AsyncIterator[Treasury]:
-    made = Treasury(tmp_path)
+async def state(tmp_path: Path, place: Place) -> AsyncIterator[Treasury]:
+    made = Treasury(tmp_path, place=place)
     await made.start()
     yield made
     await made.close()

@@ -24,6 +24,8 @@ from craton.kernel.errors import BudgetExceeded, NotFound
 from craton.kernel.ids import Ids, first_id
 from tests.fakes.ledgers import AT_MS, Books
 
+pytestmark = pytest.mark.usefixtures("any_database")
+
 START = date(2026, 1, 1)
 SOURCE = "made up"
 PRICES = PriceBook(

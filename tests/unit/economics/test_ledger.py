@@ -22,6 +22,8 @@ from craton.economics.meters import Meter, UsageRecord
 from craton.economics.prices import PriceBook, Tariff
 from tests.fakes.ledgers import AT_MS, Books, usage_record
 
+pytestmark = pytest.mark.usefixtures("any_database")
+
 START = date(2026, 1, 1)
 BOTH = {Meter.INPUT_TOKENS: 20_000_000, Meter.OUTPUT_TOKENS: 80_000_000}
 SOURCE = "made up"

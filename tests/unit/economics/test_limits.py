@@ -22,6 +22,8 @@ from craton.kernel.errors import CratonError, Throttled, TooLarge
 from craton.kernel.ids import Ids
 from tests.fakes.ledgers import Books
 
+pytestmark = pytest.mark.usefixtures("any_database")
+
 PRICES = PriceBook([Tariff("*", date(2026, 1, 1), "USD", {}, "made up")])
 WORKER, OTHER = "worker", "other worker"
 

@@ -1,4 +1,3 @@
-import sqlite3
 from collections.abc import Iterator
 
 import pytest
@@ -8,12 +7,14 @@ from craton.models.card import ALIASES, MODELS, EchoSource, ModelCard
 from craton.models.commands import add_model, remove_alias, remove_model, set_alias
 from craton.models.contract import AddModel, RemoveAlias, RemoveModel, SetAlias
 from craton.store.documents import Transaction
-from tests.fakes.ledgers import empty_database
+from tests.fakes.databases import empty_database
+
+pytestmark = pytest.mark.usefixtures("any_database")
 
 
 @pytest.fixture
 def work() -> Iterator[Transaction]:
-    connection: sqlite3.Connection = empty_database()
+    connection = empty_database()
     made = Transaction(connection, 1234)
     add_model(made, AddModel(card("lab.one")))
     yield made

@@ -25,6 +25,8 @@ from craton.store.database import transaction
 from craton.store.documents import Transaction
 from tests.fakes.ledgers import AT_MS, Books, usage_record
 
+pytestmark = pytest.mark.usefixtures("any_database")
+
 PRICES = PriceBook([Tariff("*", date(2026, 1, 1), "USD", {Meter.OUTPUT_TOKENS: 7_000_000}, "made")])
 MINE, THEIRS = "111111111111", "222222222222"
 

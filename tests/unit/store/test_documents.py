@@ -1,25 +1,26 @@
-import sqlite3
 from collections.abc import Iterator
 
 import pytest
 
 from craton.kernel.errors import Conflict, NotFound
-from craton.store.database import savepoint, transaction
+from craton.store.database import OwnedConnection, savepoint, transaction
 from craton.store.documents import Transaction, everything, page
 from craton.store.kind import Change
-from tests.fakes.ledgers import empty_database
+from tests.fakes.databases import empty_database, in_transaction
 from tests.fakes.state_process import NOTES, PRIVATE, Note
+
+pytestmark = pytest.mark.usefixtures("any_database")
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
+def connection() -> Iterator[OwnedConnection]:
     made = empty_database()
     yield made
     made.close()
 
 
 @pytest.fixture
-def work(connection: sqlite3.Connection) -> Transaction:
+def work(connection: OwnedConnection) -> Transaction:
     return Transaction(connection, 1000)
 
 
@@ -46,9 +47,7 @@ def test_a_name_is_taken_once_in_an_account_and_kind(work: Transaction) -> None:
     work.add(PRIVATE, "one", Note("one"), account="a", name="n")
 
 
-def test_each_change_counts_the_version_up(
-    work: Transaction, connection: sqlite3.Connection
-) -> None:
+def test_each_change_counts_the_version_up(work: Transaction, connection: OwnedConnection) -> None:
     add(work, "one")
     work.put(NOTES, "one", Note("one", "b"))
     later = Transaction(connection, 2000)
@@ -70,20 +69,20 @@ def test_changes_are_collected_in_order(work: Transaction) -> None:
     assert work.find(NOTES, "one") is None
 
 
-def add_both(work: Transaction, connection: sqlite3.Connection, *ids: str) -> None:
+def add_both(work: Transaction, connection: OwnedConnection, *ids: str) -> None:
     with savepoint(connection):
         for id in ids:
             add(work, id)
 
 
-def add_twice(work: Transaction, connection: sqlite3.Connection, id: str) -> None:
+def add_twice(work: Transaction, connection: OwnedConnection, id: str) -> None:
     with transaction(connection):
         add(work, id)
         add(work, id)
 
 
 def test_a_savepoint_undoes_one_command_and_no_other(
-    work: Transaction, connection: sqlite3.Connection
+    work: Transaction, connection: OwnedConnection
 ) -> None:
     with transaction(connection):
         with savepoint(connection):
@@ -96,16 +95,16 @@ def test_a_savepoint_undoes_one_command_and_no_other(
 
 
 def test_a_transaction_keeps_nothing_after_an_exception(
-    work: Transaction, connection: sqlite3.Connection
+    work: Transaction, connection: OwnedConnection
 ) -> None:
     with pytest.raises(Conflict):
         add_twice(work, connection, "one")
-    assert not connection.in_transaction
+    assert not in_transaction(connection)
     assert work.list(NOTES) == []
 
 
 def test_documents_are_listed_by_id_in_pages(
-    work: Transaction, connection: sqlite3.Connection
+    work: Transaction, connection: OwnedConnection
 ) -> None:
     for number in range(2500):
         add(work, f"{number:05}")

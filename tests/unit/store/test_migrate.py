@@ -9,7 +9,7 @@ from craton.bootstrap.migrate import HEAD, migrate, revision
 from craton.kernel.errors import Conflict
 from craton.store.database import METADATA
 from craton.store.sqlite import open_sqlite
-from tests.fakes.ledgers import empty_database
+from tests.fakes.databases import in_memory
 
 
 def shape(engine: Engine) -> dict[str, object]:
@@ -34,7 +34,7 @@ def shape(engine: Engine) -> dict[str, object]:
 
 def test_the_migrations_arrive_at_the_metadata(tmp_path: Path) -> None:
     migrate(tmp_path / "craton.db")
-    empty_database().close()  # imports every module that declares tables
+    in_memory().close()  # imports every module that declares tables
     migrated = create_engine(f"sqlite:///{tmp_path / 'craton.db'}")
     declared = create_engine(f"sqlite:///{tmp_path / 'declared.db'}")
     METADATA.create_all(declared)
@@ -49,7 +49,7 @@ def test_the_migrations_arrive_at_the_metadata(tmp_path: Path) -> None:
 def test_tables_without_rowid_stay_so(tmp_path: Path) -> None:
     """Rows stand in the order of their time-ordered key; with row ids each would be kept twice."""
     migrate(tmp_path / "craton.db")
-    empty_database().close()
+    in_memory().close()
     connection = sqlite3.connect(tmp_path / "craton.db")
     try:
         texts = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))

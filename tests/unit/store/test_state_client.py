@@ -1,5 +1,4 @@
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from craton.kernel.clock import ManualClock
 from craton.kernel.errors import Unavailable
 from craton.store import client as client_module
 from craton.store.contract import LEASE_S, Beat, FromState, Hello
+from tests.fakes.databases import Place
 from tests.fakes.state_process import Note, Snapshot, StateProcess, until
 
 
@@ -53,11 +53,8 @@ async def test_after_a_restart_vanished_documents_leave_the_snapshot(state: Stat
     await client.call("add", Note("stays"), Note)
     await client.call("add", Note("goes"), Note)
     await state.stop()
-    with sqlite3.connect(state.folder / "craton.db") as connection:
-        connection.execute("DELETE FROM documents WHERE id = 'goes'")
-        body = msgspec.json.encode(Note("stays", "new"))
-        connection.execute("UPDATE documents SET body = ?", (body,))
-    connection.close()
+    state.place.run("DELETE FROM documents WHERE id = 'goes'")
+    state.place.run("UPDATE documents SET body = ?", msgspec.json.encode(Note("stays", "new")))
     await state.start()
     await until(lambda: snapshot.notes == {"stays": "new"})
 
@@ -218,8 +215,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def timed(tmp_path: Path, clock: ManualClock) -> AsyncIterator[StateProcess]:
-    process = StateProcess(tmp_path, clock=clock)
+async def timed(tmp_path: Path, clock: ManualClock, place: Place) -> AsyncIterator[StateProcess]:
+    process = StateProcess(tmp_path, clock=clock, place=place)
     await process.start()
     yield process
     await process.close()
