@@ -17,8 +17,12 @@ from craton.http import Reply
 from craton.kernel.clock import Clock
 from craton.kernel.errors import BadRequest, CratonError, EngineFailed, Unsupported
 from craton.messages import Answer, MessageStart, MessageStop, Metadata, Request, StopReason, Usage
+from craton.models.card import Modality
 from craton.models.engine import Embeds, Stop
-from craton.models.router import Router
+from craton.models.router import LISTED_MAX, Router
+
+TEXTS_CUT = b"x-craton-texts-cut"
+"""Says how many texts lost their end, being longer than the model takes."""
 
 
 class EmbeddingWire(Wire, Protocol):
@@ -50,8 +54,14 @@ class Embedding:
         route = self._router.route(request.model)
         exchange.model, exchange.operation = route.card.id, "embeddings"
         if not isinstance(route.engine, Embeds):
+            others = [
+                card.id
+                for card in self._router.cards()
+                if Modality.EMBEDDING in card.output_modalities
+            ]
             raise Unsupported(
-                f"The model {route.card.id} gives no embeddings. `craton models` lists the models."
+                f"The model {route.card.id} gives no embeddings. These do: "
+                f"{', '.join(others[:LISTED_MAX]) or 'none yet'}."
             )
         if not request.texts:
             raise BadRequest("There is no text to embed. Send at least one.")
@@ -73,28 +83,39 @@ class _Embedder:
         self._engine = engine
         self._clock = clock
         self.request = request
-        self.made: Embeddings | None = None
+        self.whole: Embeddings | None = None
+        """The vectors, once there is one for each text."""
 
     async def answer(self, request: Request, *, request_id: str, stop: Stop) -> Answer:
         """Embed, and say what was used."""
-        del request, request_id, stop
-        texts = self.request.texts
+        del request
+        asked = self.request
         started_ns = self._clock.monotonic_ns()
-        vectors, tokens = await self._engine.embed(texts)
-        latency_ms = (self._clock.monotonic_ns() - started_ns) // 1_000_000
-        if len(vectors) != len(texts):
-            raise EngineFailed(
-                f"The engine of {self.request.model} gave {len(vectors)} vectors for "
-                f"{len(texts)} texts, so nothing was billed. Try again."
-            )
-        self.made = Embeddings(
-            vectors=shaped(vectors, self.request), input_tokens=tokens, latency_ms=latency_ms
+        done = await self._engine.embed(
+            asked.texts, request_id=request_id, stop=stop, may_cut=asked.may_cut
         )
+        latency_ms = (self._clock.monotonic_ns() - started_ns) // 1_000_000
+        if len(done.vectors) == len(asked.texts):
+            self.whole = Embeddings(
+                vectors=shaped(done.vectors, asked),
+                input_tokens=done.input_tokens,
+                latency_ms=latency_ms,
+                texts_cut=done.texts_cut,
+            )
+        elif not stop.requested:  # else the client left, and pays for what was done until then
+            raise EngineFailed(
+                f"The engine of {asked.model} gave {len(done.vectors)} vectors for "
+                f"{len(asked.texts)} texts, so nothing was billed. Try again."
+            )
         return Answer(
             start=MessageStart(),
             content=[],
             stop=MessageStop(stop_reason=StopReason.END_TURN),
-            metadata=Metadata(usage=Usage(input_tokens=tokens), latency_ms=latency_ms),
+            metadata=Metadata(
+                usage=Usage(input_tokens=done.input_tokens),
+                latency_ms=latency_ms,
+                chip_us=done.chip_us,
+            ),
         )
 
 
@@ -109,12 +130,19 @@ class _VectorWire:
     def answer(self, answer: Answer, request: Request, stamp: Stamp) -> bytes:
         """The body that tells the vectors."""
         del answer, request
-        assert self._engine.made is not None, "an answer was written before it was there"
-        return self._wire.embeddings(self._engine.made, self._engine.request, stamp)
+        made, asked = self._engine.whole, self._engine.request
+        # Who asked may be gone, and some vectors never made: nobody reads this.
+        return b"" if made is None else self._wire.embeddings(made, asked, stamp)
 
     def answer_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
-        """Headers of the answer."""
-        return self._wire.answer_headers(request_id)
+        """Headers of the answer; one says how many texts were cut, as no wire's body can."""
+        made = self._engine.whole
+        if made is None:
+            return []
+        headers = self._wire.answer_headers(request_id)
+        if made.texts_cut:
+            headers.append((TEXTS_CUT, b"%d" % made.texts_cut))
+        return headers
 
     def error(self, error: CratonError, request_id: str) -> Reply:
         """An error in the wire's own words."""

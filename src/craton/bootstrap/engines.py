@@ -10,7 +10,14 @@ from pathlib import Path
 from craton.bootstrap.settings import Settings
 from craton.kernel.clock import Clock
 from craton.kernel.registry import Registry
-from craton.models.card import EchoSource, EmbeddedSource, ModelCard, RemoteSource, RemoteWire
+from craton.models.card import (
+    EchoSource,
+    EmbeddedSource,
+    Modality,
+    ModelCard,
+    RemoteSource,
+    RemoteWire,
+)
 from craton.models.engine import Engine
 
 ENGINES = Registry[Engine]("engine")
@@ -44,10 +51,17 @@ def open_echo(maker: EngineMaker, card: ModelCard) -> Engine:
 @ENGINES.register("embedded")
 def open_embedded(maker: EngineMaker, card: ModelCard) -> Engine:
     """A client of the model's engine process, which the supervisor keeps running."""
+    assert isinstance(card.source, EmbeddedSource)
+    socket = Path(maker.settings.engine_socket(card.id))
+    if Modality.EMBEDDING in card.output_modalities:
+        from craton.models.engines.embedded.embeddings_client import (  # noqa: PLC0415 - a plug-in
+            EmbeddingEngine,
+        )
+
+        return EmbeddingEngine(socket, name=card.id)
     from craton.models.engines.embedded.client import EmbeddedEngine  # noqa: PLC0415 - a plug-in
 
-    assert isinstance(card.source, EmbeddedSource)
-    return EmbeddedEngine(Path(maker.settings.engine_socket(card.id)), name=card.id)
+    return EmbeddedEngine(socket, name=card.id)
 
 
 @ENGINES.register("remote")

@@ -4,9 +4,9 @@ from craton.access.commands import Access
 from craton.access.contract import CreateAccount, CreateKey
 from craton.access.credentials import Credentials, write_credentials
 from craton.access.records import ACCOUNTS, Role
-from craton.bootstrap.settings import DEFAULT_MODEL, ECHO_MODEL, Settings
+from craton.bootstrap.settings import DEFAULT_MODEL, ECHO_MODEL, EMBEDDING_MODEL, Settings
 from craton.kernel.clock import Clock
-from craton.models.card import MODELS, EchoSource, EmbeddedSource, ModelCard
+from craton.models.card import MODELS, EchoSource, EmbeddedSource, Modality, ModelCard
 from craton.models.commands import add_model
 from craton.models.contract import AddModel
 from craton.store.database import Connection, transaction
@@ -33,6 +33,16 @@ def bundled_cards() -> list[ModelCard]:
             source=EmbeddedSource(weights="smollm2-135m-instruct"),
             context_tokens=8192,
             output_tokens_default=512,
+            licence="Apache-2.0",
+        ),
+        ModelCard(
+            id=EMBEDDING_MODEL,
+            name="all-MiniLM-L6-v2",
+            lab="Sentence Transformers",
+            source=EmbeddedSource(weights="all-minilm-l6-v2"),
+            context_tokens=256,  # what it was trained with; its positions reach 512
+            output_tokens_default=1,  # it generates none, and no hold is for less
+            output_modalities=(Modality.EMBEDDING,),
             licence="Apache-2.0",
         ),
     ]

@@ -26,7 +26,7 @@ from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.errors import EngineNotReady, EngineTimeout, Unavailable
 from craton.kernel.log import Log
 from craton.models import weights
-from craton.models.card import EmbeddedSource
+from craton.models.card import EmbeddedSource, Modality
 
 FIRST_QUESTION = "What is the capital of France?"
 FIRST_INSTRUCTION = "Be brief."
@@ -109,9 +109,16 @@ async def _until_ready(now: Running, told: Console, clock: Clock) -> str:
 
 
 def _fetch_weights(folder: Path, told: Console) -> None:
-    """Fetch what the bundled models need and isn't there, showing how far it is."""
+    """Fetch what the bundled models need and isn't there, showing how far it is.
+
+    What embeds is fetched when it is first asked.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    names = [c.source.weights for c in bundled_cards() if isinstance(c.source, EmbeddedSource)]
+    names = [
+        card.source.weights
+        for card in bundled_cards()
+        if isinstance(card.source, EmbeddedSource) and Modality.TEXT in card.output_modalities
+    ]
     for name in filter(None, names):
         with Progress(*columns, console=told, disable=told.quiet, transient=True) as progress:
             shown = _Shown(name, told, progress)

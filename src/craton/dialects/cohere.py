@@ -1,8 +1,8 @@
 """Cohere's embedding bodies on Bedrock, v3 and v4: texts in, vectors out.
 
 Source: Amazon Bedrock User Guide, "Cohere Embed v3" and "Cohere Embed v4". Pictures are refused. A
-text over the model's length is refused whatever `truncate` says: where to cut is known only to the
-engine's tokenizer, and no engine cuts.
+text over the model's length is refused unless `truncate` lets its end go (END, RIGHT); engines cut
+there or nowhere.
 """
 
 from typing import Annotated, Any, Literal
@@ -67,6 +67,7 @@ def read_embedding_request(members: Members, model: str) -> EmbeddingRequest:
         texts=texts,
         dimensions=body.output_dimension,
         normalize=True,
+        may_cut=body.truncate in {"END", "RIGHT"},
         types=tuple(body.embedding_types or ()),
     )
 

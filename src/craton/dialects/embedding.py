@@ -33,6 +33,8 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Keep only the first so many; None: as many as the model gives."""
     normalize: bool = False
     """Scale each vector, as it is after shortening, to length 1."""
+    may_cut: bool = True
+    """Whether a text that is longer than the model takes may lose its end, or must be refused."""
     types: tuple[EmbeddingType, ...] = ()
     """The number formats asked for by name; empty: floats, in the wire's plainest form."""
 
@@ -43,6 +45,8 @@ class Embeddings(msgspec.Struct, frozen=True, kw_only=True):
     vectors: list[Vector]
     input_tokens: int
     latency_ms: int = 0
+    texts_cut: int = 0
+    """How many texts were longer than the model takes, and lost their end."""
 
 
 def shaped(vectors: list[Vector], request: EmbeddingRequest) -> list[Vector]:

@@ -7,6 +7,8 @@ embedding are optional abilities with protocols of their own.
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from craton.messages import Answer, Event, Request
 
 
@@ -77,10 +79,25 @@ class Counts(Protocol):
         ...
 
 
+class Embedded(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of texts: a vector each, in their order, and what was used."""
+
+    vectors: list[list[float]]
+    input_tokens: int
+    texts_cut: int = 0
+    """How many texts were longer than the model takes, and lost their end."""
+    chip_us: int = 0
+
+
 @runtime_checkable
 class Embeds(Protocol):
     """An engine that turns texts into vectors."""
 
-    async def embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
-        """One vector a text, and the tokens used."""
+    async def embed(
+        self, texts: list[str], *, request_id: str, stop: Stop, may_cut: bool
+    ) -> Embedded:
+        """The texts' vectors; of some of them only, with their tokens, if asked to stop.
+
+        ContextOverflow for a text that is longer than the model takes, unless it may be cut.
+        """
         ...

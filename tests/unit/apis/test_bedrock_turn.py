@@ -43,6 +43,7 @@ from craton.messages import (
     TextDelta,
     Usage,
 )
+from craton.models.engine import Embedded, Stop
 from craton.models.engines.echo import DIMENSIONS, EchoEngine
 from tests.fakes.turns import MODEL, PRINCIPAL, ScriptedEngine, Turn, permits
 
@@ -254,9 +255,9 @@ async def test_an_engine_that_can_not_embed_is_told_before_anything_is_held() ->
 
 async def test_an_engine_that_loses_a_vector_is_not_billed() -> None:
     class Forgetful(EchoEngine):
-        async def embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
-            vectors, tokens = await super().embed(texts)
-            return vectors[1:], tokens
+        async def embed(self, texts: list[str], **asked: Any) -> Embedded:
+            made = await super().embed(texts, **asked)
+            return msgspec.structs.replace(made, vectors=made.vectors[1:])
 
     engine = Forgetful(ManualClock(), context_tokens=9, output_tokens_default=1)
     body = {"texts": ["a", "b"], "input_type": "search_query"}
@@ -264,6 +265,47 @@ async def test_an_engine_that_loses_a_vector_is_not_billed() -> None:
     with pytest.raises(EngineFailed, match="1 vectors for 2 texts"):
         await asked.run()
     assert not asked.state.made("post")
+
+
+@pytest.mark.parametrize("body", [TITAN, {"texts": ["a", "b"], "input_type": "clustering"}])
+async def test_who_leaves_while_it_embeds_pays_for_what_was_done(body: dict[str, Any]) -> None:
+    class Left(EchoEngine):
+        async def embed(self, texts: list[str], *, stop: Stop, **asked: Any) -> Embedded:
+            leave()
+            assert stop.requested
+            return Embedded(vectors=[], input_tokens=2, chip_us=7)
+
+    asked = Asked(Left(ManualClock(), context_tokens=9, output_tokens_default=1), "invoke", body)
+    leave = asked.responder.leave
+    await asked.run()
+    assert asked.state.record.quantities == {"input_tokens": 2, "chip_us": 7}
+    assert asked.state.record.outcome == "client_gone"
+
+
+@pytest.mark.parametrize(
+    ("body", "may_cut"),
+    [
+        (TITAN, True),
+        ({"texts": ["a"], "input_type": "clustering"}, False),
+        ({"texts": ["a"], "input_type": "clustering", "truncate": "START"}, False),
+        ({"texts": ["a"], "input_type": "clustering", "truncate": "END"}, True),
+    ],
+)
+async def test_a_text_is_cut_only_where_its_wire_allows_and_the_answer_says_so(
+    body: dict[str, Any], may_cut: bool
+) -> None:
+    told: list[bool] = []
+
+    class Cutting(EchoEngine):
+        async def embed(self, texts: list[str], *, may_cut: bool, **asked: Any) -> Embedded:
+            told.append(may_cut)
+            made = await super().embed(texts, may_cut=may_cut, **asked)
+            return msgspec.structs.replace(made, texts_cut=int(may_cut))
+
+    asked = Asked(Cutting(ManualClock(), context_tokens=9, output_tokens_default=1), "invoke", body)
+    await asked.run()
+    assert told == [may_cut]
+    assert asked.responder.headers.get(b"x-craton-texts-cut") == (b"1" if may_cut else None)
 
 
 # --- errors -------------------------------------------------------------------------------------

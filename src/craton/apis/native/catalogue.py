@@ -21,9 +21,17 @@ from craton.apis.native.contract import (
 from craton.apis.native.operation import READ, Caller, Operation
 from craton.apis.native.paging import page
 from craton.http import Origin
-from craton.kernel.errors import BadRequest, NotFound
+from craton.kernel.errors import BadRequest, NotFound, Unsupported
 from craton.models import weights
-from craton.models.card import Alias, EchoSource, EmbeddedSource, ModelCard, RemoteSource, Source
+from craton.models.card import (
+    Alias,
+    EchoSource,
+    EmbeddedSource,
+    Modality,
+    ModelCard,
+    RemoteSource,
+    Source,
+)
 from craton.models.contract import AddModel, RemoveAlias, RemoveModel, SetAlias
 
 GGUF_MAGIC = b"GGUF"
@@ -47,7 +55,7 @@ async def add_model(caller: Caller, new: NewModel) -> ModelView:
         id=new.id,
         name=new.name or new.id,
         lab=new.id.partition(".")[0],
-        source=_source(new.source),
+        source=_source(new.source, embeds=Modality.EMBEDDING in new.output_modalities),
         context_tokens=new.context_tokens,
         output_tokens_default=new.output_tokens_default,
         input_modalities=new.input_modalities,
@@ -101,10 +109,10 @@ def _view(caller: Caller, card: ModelCard) -> ModelView:
     )
 
 
-def _source(source: FromWeights | FromServer | FromEcho) -> Source:
+def _source(source: FromWeights | FromServer | FromEcho, *, embeds: bool) -> Source:
     match source:
         case FromWeights():
-            return _embedded(source)
+            return _embedded(source, embeds=embeds)
         case FromServer():
             return _remote(source)
         case FromEcho():
@@ -113,12 +121,21 @@ def _source(source: FromWeights | FromServer | FromEcho) -> Source:
             assert_never(source)
 
 
-def _embedded(source: FromWeights) -> EmbeddedSource:
+def _embedded(source: FromWeights, *, embeds: bool) -> EmbeddedSource:
     if (source.gguf is None) == (source.weights is None):
         raise BadRequest("`source` needs either `gguf` or `weights`. Give one of the two.")
     if source.weights is not None:
-        weights.find(source.weights)
+        if weights.find(source.weights).embeds != embeds:
+            right = "EMBEDDING" if not embeds else "TEXT"
+            raise BadRequest(
+                f"`output_modalities`: the weights {source.weights!r} put out {right} only."
+            )
         return EmbeddedSource(weights=source.weights)
+    if embeds:
+        raise Unsupported(
+            "`output_modalities`: Craton runs no GGUF file for embeddings. Use the weights "
+            "'all-minilm-l6-v2', or a server elsewhere."
+        )
     assert source.gguf is not None
     path = _file("source.gguf", source.gguf)
     try:

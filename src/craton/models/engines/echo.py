@@ -26,7 +26,7 @@ from craton.messages import (
     TextDelta,
     Usage,
 )
-from craton.models.engine import Stop
+from craton.models.engine import Embedded, Stop
 
 DIMENSIONS = 384
 """Of the vectors."""
@@ -89,7 +89,14 @@ class EchoEngine:
         """The words of all the prompt's text."""
         return self._prompt_tokens(request)
 
-    async def embed(self, texts: list[str]) -> tuple[list[list[float]], int]:
+    async def embed(
+        self,
+        texts: list[str],
+        *,
+        request_id: str,  # noqa: ARG002 - the seam's signature
+        stop: Stop,  # noqa: ARG002 - it is done before anyone could ask
+        may_cut: bool,  # noqa: ARG002 - nothing is cut: its texts may be long
+    ) -> Embedded:
         """A unit vector for each text, made of its hash, and the words of all of them."""
         for text in texts:
             words = len(text.split())
@@ -97,7 +104,10 @@ class EchoEngine:
                 raise ContextOverflow(
                     f"A text has {words} tokens; the echo engine takes {self._context_tokens}."
                 )
-        return [_vector(text) for text in texts], sum(len(text.split()) for text in texts)
+        return Embedded(
+            vectors=[_vector(text) for text in texts],
+            input_tokens=sum(len(text.split()) for text in texts),
+        )
 
     async def close(self) -> None:
         """Nothing is held."""

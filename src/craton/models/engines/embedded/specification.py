@@ -7,8 +7,11 @@ watches it any more, and it exits.
 
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
+
+Told = TypeVar("Told", bound=msgspec.Struct)
 
 MODULE = "craton.models.engines.embedded.process"
 
@@ -45,35 +48,32 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True):
 
 def command(specification: Specification, *, python: str = sys.executable) -> list[str]:
     """The child's argument vector; `env` sets its environment and becomes it, so the id is its."""
+    return arguments(specification, MODULE, ENVIRONMENT, python=python)
+
+
+def arguments(
+    specification: msgspec.Struct, module: str, environment: dict[str, str], *, python: str
+) -> list[str]:
+    """The argument vector of a module that is told a specification, field by field."""
+    told = [
+        (f"--{name.replace('_', '-')}", str(value))
+        for name, value in msgspec.structs.asdict(specification).items()
+    ]
     return [
         "env",
-        *(f"{name}={value}" for name, value in ENVIRONMENT.items()),
-        python,
-        "-m",
-        MODULE,
-        "--name",
-        specification.name,
-        "--model",
-        str(specification.model),
-        "--socket",
-        str(specification.socket),
-        "--threads",
-        str(specification.threads),
-        "--context-tokens",
-        str(specification.context_tokens),
-        "--slots",
-        str(specification.slots),
-        "--queue-max",
-        str(specification.queue_max),
-        "--pool-tokens",
-        str(specification.pool_tokens),
+        *(f"{name}={value}" for name, value in environment.items()),
+        *(python, "-m", module),
+        *(word for pair in told for word in pair),
     ]
 
 
 def parse(arguments: list[str]) -> Specification:
     """Read an argument vector that `command` wrote (without the interpreter and the module)."""
+    return parse_as(arguments, Specification)
+
+
+def parse_as(arguments: list[str], kind: type[Told]) -> Told:
+    """Read what `arguments` told of a specification of this kind."""
     values = dict(zip(arguments[::2], arguments[1::2], strict=True))
     fields = {name.removeprefix("--").replace("-", "_"): text for name, text in values.items()}
-    return msgspec.convert(
-        fields, Specification, strict=False, dec_hook=lambda kind, text: kind(text)
-    )
+    return msgspec.convert(fields, kind, strict=False, dec_hook=lambda kind, text: kind(text))
