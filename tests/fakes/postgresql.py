@@ -14,6 +14,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -148,8 +149,9 @@ class PostgreSqlServer:
                 self.kill()
 
     def close(self) -> None:
-        """Stop it for good, and leave nothing behind."""
-        self.stop()
+        """End it for good, and leave nothing behind."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log(self) -> str:
@@ -174,3 +176,8 @@ class PostgreSqlServer:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
+
+
+def name_of(url: str) -> str:
+    """The name of the database that an address leads to."""
+    return urlsplit(url).path.removeprefix("/")

@@ -1,15 +1,18 @@
 import sqlite3
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import Engine
 
 from craton.bootstrap.migrate import HEAD, migrate, revision
+from craton.bootstrap.postgresql import migrate as migrate_postgresql
 from craton.kernel.errors import Conflict
 from craton.store.database import METADATA
 from craton.store.sqlite import open_sqlite
 from tests.fakes.databases import in_memory
+from tests.fakes.postgresql import PostgreSqlServer
 
 
 def shape(engine: Engine) -> dict[str, object]:
@@ -19,10 +22,7 @@ def shape(engine: Engine) -> dict[str, object]:
     for table in sorted(inspector.get_table_names()):
         if table == "alembic_version":
             continue
-        columns = [
-            (c["name"], str(c["type"]), c["nullable"], c["primary_key"])
-            for c in inspector.get_columns(table)
-        ]
+        columns = [(c["name"], str(c["type"]), c["nullable"]) for c in inspector.get_columns(table)]
         indexes = sorted(
             (str(index["name"]), tuple(index["column_names"]))
             for index in inspector.get_indexes(table)
@@ -37,6 +37,25 @@ def test_the_migrations_arrive_at_the_metadata(tmp_path: Path) -> None:
     in_memory().close()  # imports every module that declares tables
     migrated = create_engine(f"sqlite:///{tmp_path / 'craton.db'}")
     declared = create_engine(f"sqlite:///{tmp_path / 'declared.db'}")
+    METADATA.create_all(declared)
+    try:
+        assert shape(migrated) == shape(declared)
+        assert set(shape(migrated)) == set(METADATA.tables)
+    finally:
+        migrated.dispose()
+        declared.dispose()
+
+
+def test_the_migrations_arrive_at_the_metadata_on_postgresql_too(
+    postgresql: PostgreSqlServer,
+) -> None:
+    urls = [postgresql.database(), postgresql.database()]
+    migrate_postgresql(urls[0])
+    in_memory().close()
+    migrated, declared = (
+        create_engine("postgresql+psycopg://", creator=lambda url=url: psycopg.connect(url))
+        for url in urls
+    )
     METADATA.create_all(declared)
     try:
         assert shape(migrated) == shape(declared)
