@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutants import bedrock, bounds, policies, remote, responses
+from tests.mutants import bedrock, bounds, policies, remote, responses, transport
 from tests.mutants.catalogue import MUTANTS, Mutant
 
 EVERY = (
@@ -28,6 +28,7 @@ EVERY = (
     *policies.MUTANTS,
     *remote.MUTANTS,
     *responses.MUTANTS,
+    *transport.MUTANTS,
 )
 ROOT = Path(__file__).parents[2]
 COPIED = ("src", "tests", "pyproject.toml", "README.md")
