@@ -2,7 +2,8 @@
 
 Exits with 1 if an acknowledged answer is missing or billed otherwise than the client was told, if
 anything was billed twice, if the ledger does not balance, or if a process did not come back; with
-`--budget` also if the budget that the clients race for was ever overdrawn, or blocked.
+`--budget` also if the budget that the clients race for was ever overdrawn, or blocked. With
+`--database postgresql` the database server is killed too, and started again.
 """
 
 import argparse
@@ -10,12 +11,14 @@ import asyncio
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from tests.crash.trial import Outcome, Plan, run_trial, write_notes
+from tests.fakes.postgresql import PostgreSqlServer
 
 FAULTS_SHOWN = 30
 PAUSE_S = {"echo": 0.15, "embedded": 2.0}
@@ -59,12 +62,16 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--engine", choices=("echo", "embedded"), default="echo")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--budget", action="store_true", help="race for a nearly empty budget")
     parser.add_argument("--pause", type=float, help="mean seconds before each kill of a victim")
     parser.add_argument("--data", type=Path, help="keep the data folder and notes here")
     arguments = parser.parse_args()
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="craton-crash-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="craton-crash-") as folder,
+        PostgreSqlServer() if arguments.database == "postgresql" else nullcontext() as server,
+    ):
         data = arguments.data or Path(folder) / "data"
         plan = Plan(
             data=data,
@@ -75,13 +82,18 @@ def main() -> int:
             seed=arguments.seed,
             pause_s=arguments.pause or PAUSE_S[arguments.engine],
             budget=arguments.budget,
+            server=server,
+            database=None if server is None else server.database(),
         )
         started_s = time.monotonic()
         outcome = asyncio.run(run_trial(plan))
         if arguments.data:
             write_notes(outcome, data / "notes.jsonl")
     show(outcome, console)
-    console.print(f"{time.monotonic() - started_s:.0f} s, seed {plan.seed}, engine {plan.engine}")
+    console.print(
+        f"{time.monotonic() - started_s:.0f} s, seed {plan.seed}, engine {plan.engine}, "
+        f"{arguments.database}"
+    )
     return 1 if outcome.faults else 0
 
 

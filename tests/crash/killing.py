@@ -13,9 +13,12 @@ import msgspec
 
 from craton.bootstrap.supervisor import Supervisor
 from tests.crash.client import Client
+from tests.fakes.postgresql import PostgreSqlServer
 
 BACK_LIMIT_S = 60
 POLL_S = 0.02
+SESSION_SHARE = 0.3
+"""How often only the session that writes is killed, and not the whole server."""
 READY_EVENTS = ("state_ready", "worker_ready")
 
 
@@ -117,6 +120,8 @@ class Killer:
     async def _kill_once(self) -> None:
         victim, killings = self._victim, self._killings
         process = self._supervisor.processes[victim]
+        if process.returncode is not None:
+            return  # it went by itself, because its database did, and is being started again
         self._journal.read()
         before = self._journal.ready.get(victim, 0)
         killings.kills[victim] = killings.kills.get(victim, 0) + 1
@@ -143,6 +148,67 @@ class Killer:
         if self._victim.startswith("engine-"):
             return True  # its readiness is what /readyz says
         return self._journal.ready.get(self._victim, 0) > before
+
+
+class ServerKiller:
+    """Kills the database server, or one of its sessions, until there have been enough kills.
+
+    A server of which one session was killed ends all the others, and recovers by itself.
+    """
+
+    def __init__(
+        self,
+        server: PostgreSqlServer,
+        *,
+        client: Client,
+        killings: Killings,
+        wanted: int,
+        dice: random.Random,
+        pause_s: Callable[[random.Random], float],
+    ) -> None:
+        self._server = server
+        self._client = client
+        self._killings = killings
+        self._wanted = wanted
+        self._dice = dice
+        self._pause_s = pause_s
+
+    async def run(self) -> None:
+        """Kill until enough was killed."""
+        while self._killings.total < self._wanted:
+            await asyncio.sleep(self._pause_s(self._dice))
+            if self._killings.total >= self._wanted:
+                return
+            await self._kill_once()
+
+    async def _kill_once(self) -> None:
+        started_s = time.monotonic()
+        if self._dice.random() < SESSION_SHARE and await asyncio.to_thread(self._kill_session):
+            victim = "postgresql session"
+        else:
+            victim = "postgresql"
+            await asyncio.to_thread(self._server.kill)
+            await asyncio.to_thread(self._server.start)
+        killings = self._killings
+        killings.kills[victim] = killings.kills.get(victim, 0) + 1
+        try:
+            async with asyncio.timeout(BACK_LIMIT_S):
+                await until_ready(self._client)
+        except TimeoutError:
+            killings.faults.append(f"{victim} was not back within {BACK_LIMIT_S} s")
+        took_s = time.monotonic() - started_s
+        killings.slowest_s[victim] = max(killings.slowest_s.get(victim, 0), took_s)
+
+    def _kill_session(self) -> bool:
+        """Kill the session that writes, if there is one now."""
+        found = self._server.run(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'craton'"
+        )
+        for (pid,) in found:
+            os.kill(pid, signal.SIGKILL)
+        if found:
+            self._server.wait()
+        return bool(found)
 
 
 async def until_ready(client: Client) -> None:

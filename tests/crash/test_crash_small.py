@@ -8,6 +8,7 @@ from craton.economics.contract import UsageLine, Verdict
 from tests.crash.client import Told, read_answer
 from tests.crash.killing import Killings
 from tests.crash.trial import Outcome, Plan, compare, run_trial
+from tests.fakes.postgresql import PostgreSqlServer
 
 
 async def test_no_acknowledged_answer_is_lost_or_billed_twice_under_kill_9(tmp_path: Path) -> None:
@@ -29,6 +30,26 @@ async def test_a_budget_that_is_nearly_empty_is_never_overdrawn_under_kill_9(
     assert outcome.faults == []
     assert outcome.purse is not None
     assert (outcome.purse.overdrawn, outcome.purse.rounds > 0) == (0, True)
+
+
+async def test_none_is_lost_either_when_the_database_server_is_killed(
+    tmp_path: Path, postgresql: PostgreSqlServer
+) -> None:
+    plan = Plan(
+        data=tmp_path / "data",
+        kills=12,
+        clients=6,
+        workers=2,
+        pause_s=0.1,
+        server=postgresql,
+        database=postgresql.database(),
+    )
+    outcome = await run_trial(plan)
+    assert outcome.faults == []
+    assert outcome.killings.total >= 12
+    assert {"state", "gateway-0", "gateway-1"} < set(outcome.killings.kills)
+    assert any(victim.startswith("postgresql") for victim in outcome.killings.kills)
+    assert outcome.acknowledged > 20
 
 
 def line(request_id: str, *, output: int = 3) -> UsageLine:

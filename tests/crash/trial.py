@@ -28,8 +28,16 @@ from craton.kernel.clock import SystemClock
 from craton.kernel.log import Level, Log
 from craton.store.client import StateClient
 from tests.crash.client import Client, Told
-from tests.crash.killing import Journal, Killer, Killings, ShortMemoryClock, until_ready
+from tests.crash.killing import (
+    Journal,
+    Killer,
+    Killings,
+    ServerKiller,
+    ShortMemoryClock,
+    until_ready,
+)
 from tests.crash.purse import Purse
+from tests.fakes.postgresql import PostgreSqlServer
 
 WORDS = ("amber", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath", "inlet", "juniper")
 START_LIMIT_S = 120
@@ -49,6 +57,10 @@ class Plan:
     """The mean pause before each kill of one victim."""
     budget: bool = False
     """Whether the clients race for a budget that is always nearly used up."""
+    server: PostgreSqlServer | None = None
+    """A server to store everything in, which is killed too; a file if there is none."""
+    database: str | None = None
+    """The address of its database."""
 
 
 @dataclass
@@ -100,7 +112,13 @@ async def run_trial(plan: Plan) -> Outcome:
 
 @asynccontextmanager
 async def _craton(plan: Plan) -> AsyncGenerator[Running]:
-    settings = Settings(data=plan.data, port=0, engine=plan.engine, workers=plan.workers)
+    settings = Settings(
+        data=plan.data,
+        port=0,
+        engine=plan.engine,
+        workers=plan.workers,
+        postgresql=plan.database,
+    )
     log = Log("supervisor", level=Level.ERROR)
     async with running(settings, clock=ShortMemoryClock(), log=log) as craton:
         yield craton
@@ -161,6 +179,16 @@ async def _load_and_kill(
         )
         for victim in supervisor.names
     ]
+    if plan.server is not None:
+        server_killer = ServerKiller(
+            plan.server,
+            client=client,
+            killings=killings,
+            wanted=plan.kills,
+            dice=random.Random(f"{plan.seed} postgresql"),
+            pause_s=lambda dice: dice.expovariate(1 / plan.pause_s),
+        )
+        killers = [*killers, server_killer]
     stop = asyncio.Event()
     load = [
         asyncio.get_running_loop().create_task(

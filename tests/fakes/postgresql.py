@@ -92,7 +92,7 @@ class PostgreSqlServer:
         return {"cwd": self.folder, "env": environment, **self._account}
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it."""
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
@@ -109,6 +109,11 @@ class PostgreSqlServer:
                 start_new_session=True,
                 **self._surroundings(),
             )
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until it answers: after a start, or while it recovers."""
+        assert self._process is not None
         deadline = time.monotonic() + START_LIMIT_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -153,6 +158,12 @@ class PostgreSqlServer:
         if self._process is not None and self._process.poll() is None:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> "PostgreSqlServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def log(self) -> str:
         """What it wrote."""

@@ -38,6 +38,9 @@ READERS = 4
 Lost = Callable[[Exception], NoReturn]
 """What to do when a session broke: never return."""
 
+_ENDED = ("08", "57P")
+"""SQLSTATEs of connections that broke, and of servers that shut down or crashed."""
+
 _DEFAULTS: Mapping[str, str | int] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -159,13 +162,20 @@ class PostgreSqlConnection:
         self._connection.close()
 
     def _understood(self, error: psycopg.Error) -> Exception:
-        if self._connection.closed:
+        if self._connection.closed or _is_the_end(error):
             self._lost(error)
         if isinstance(error, psycopg.DataError) and "NUL" in str(error):
             return BadRequest(
                 "A text holds the character NUL, which can't be stored. Leave it out."
             )
         return error
+
+
+def _is_the_end(error: psycopg.Error) -> bool:
+    """Whether the server has ended the session; its socket may not have told the driver yet."""
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(_ENDED)
 
 
 class PostgreSqlReaders:

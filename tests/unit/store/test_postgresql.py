@@ -253,6 +253,15 @@ def test_a_session_that_broke_is_lost_and_says_nothing_else(own: PostgreSqlServe
     readers.close()
 
 
+def test_a_session_that_the_server_ends_is_lost(postgresql: PostgreSqlServer, url: str) -> None:
+    writer = open_writer(url, lost=fail)
+    ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = "
+    assert postgresql.run(ended + "'craton'") == [(True,)]
+    with pytest.raises(ConnectionError, match="broke"):
+        writer.execute("COMMIT")
+    writer.close()
+
+
 async def test_a_server_that_is_away_is_waited_for(own: PostgreSqlServer) -> None:
     made = own.database()
     own.stop()
