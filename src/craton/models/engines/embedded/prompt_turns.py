@@ -37,35 +37,37 @@ SHAPE_TOLD_MAX = 4096
 
 def prompt(request: Request, *, opening: str = "") -> Prompt:
     """What the model is shown: the conversation, the tools it may call, the shape of its answer."""
+    read = turns(request)
+    characters = sum(map(_characters, read))
+    tools: list[ToolText] = []
+    if request.tools and not isinstance(request.tool_choice, NoneChoice):
+        tools = [_tool_text(tool) for tool in request.tools if isinstance(tool, Tool)]
+        characters += sum(len(tool.schema) + len(tool.description or "") for tool in tools)
+    if characters > CHARACTERS_MAX:
+        raise TooLarge(
+            f"The conversation has {characters} characters; at most {CHARACTERS_MAX} are read. "
+            "Shorten it."
+        )
     shape: str | None = None
     if isinstance(request.output_format, JsonSchemaFormat):
         shape = msgspec.json.encode(request.output_format.schema).decode()
         shape = shape if len(shape) <= SHAPE_TOLD_MAX else None
     elif request.output_format is not None:
         shape = ""
-    may_call = not isinstance(request.tool_choice, NoneChoice)
-    tools = [
-        ToolText(
-            tool.name,
-            tool.description,
-            "{}" if tool.schema is None else msgspec.json.encode(tool.schema).decode(),
-        )
-        for tool in (request.tools if may_call else [])
-        if isinstance(tool, Tool)
-    ]
-    read = turns(request)
-    characters = sum(
-        len(turn.content)
-        + sum(len(call.arguments) for call in turn.calls)
-        + sum(len(result.text) for result in turn.results)
-        for turn in read
-    ) + sum(len(tool.schema) + len(tool.description or "") for tool in tools)
-    if characters > CHARACTERS_MAX:
-        raise TooLarge(
-            f"The conversation has {characters} characters; at most {CHARACTERS_MAX} are read. "
-            "Shorten it."
-        )
     return Prompt(read, tools, shape, opening)
+
+
+def _tool_text(tool: Tool) -> ToolText:
+    schema = "{}" if tool.schema is None else msgspec.json.encode(tool.schema).decode()
+    return ToolText(tool.name, tool.description, schema)
+
+
+def _characters(turn: Turn) -> int:
+    count = len(turn.content)
+    if turn.calls or turn.results:
+        count += sum(len(call.arguments) for call in turn.calls)
+        count += sum(len(result.text) for result in turn.results)
+    return count
 
 
 def turns(request: Request) -> list[Turn]:
@@ -100,6 +102,8 @@ def turns(request: Request) -> list[Turn]:
 
 
 def _turn(message: Message, number: int) -> Turn:
+    if len(message.content) == 1 and type(block := message.content[0]) is Text:
+        return Turn(message.role.value, block.text)  # what nearly every message is
     texts: list[str] = []
     calls: list[Call] = []
     results: list[Result] = []
@@ -123,7 +127,7 @@ def _turn(message: Message, number: int) -> Turn:
     if not texts and not calls and not results:
         raise BadRequest(f"Message {number} has no text; each message needs some.")
     # Blocks of one turn are paragraphs of it, except where a block only carries on.
-    return Turn(str(message.role), "\n".join(texts), calls, results)
+    return Turn(message.role.value, "\n".join(texts), calls, results)
 
 
 def _call(block: ToolUse) -> Call:
