@@ -12,9 +12,23 @@ from tests.fakes.databases import Place, PostgreSqlPlace, SqlitePlace, stored_in
 from tests.fakes.postgresql import CannotStart, PostgreSqlServer
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=("sqlite", "postgresql"),
+        default="sqlite",
+        help="what the Craton on the echo engine stores in, which most tests of SDKs share",
+    )
+
+
 @pytest.fixture(scope="session")
-def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Craton]:
-    running = Craton(tmp_path_factory.mktemp("echo"), engine="echo")
+def echo(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Craton]:
+    database = None
+    if request.config.getoption("--database") == "postgresql":
+        database = request.getfixturevalue("postgresql").database()
+    running = Craton(tmp_path_factory.mktemp("echo"), engine="echo", database=database)
     yield running
     assert running.metric("craton_internal_errors_total") == 0
     assert running.close() == 0

@@ -120,13 +120,14 @@ class Killer:
     async def _kill_once(self) -> None:
         victim, killings = self._victim, self._killings
         process = self._supervisor.processes[victim]
-        if process.returncode is not None:
-            return  # it went by itself, because its database did, and is being started again
         self._journal.read()
         before = self._journal.ready.get(victim, 0)
-        killings.kills[victim] = killings.kills.get(victim, 0) + 1
         started_s = time.monotonic()
-        os.kill(process.pid, signal.SIGKILL)
+        try:
+            os.kill(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # it went by itself, because its database did, and is being started again
+        killings.kills[victim] = killings.kills.get(victim, 0) + 1
         try:
             async with asyncio.timeout(BACK_LIMIT_S):
                 await self._until_back(process.pid, before)
@@ -204,10 +205,12 @@ class ServerKiller:
         found = self._server.run(
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'craton'"
         )
-        for (pid,) in found:
-            os.kill(pid, signal.SIGKILL)
-        if found:
-            self._server.wait()
+        try:
+            for (pid,) in found:
+                os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False  # the state process was killed, and its session ended
+        self._server.wait()
         return bool(found)
 
 

@@ -117,8 +117,8 @@ class PostgreSqlServer:
         deadline = time.monotonic() + START_LIMIT_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise CannotStart(f"postgres did not start: {self.log()}")
-            time.sleep(0.02)
+                raise CannotStart(f"postgres did not start: {self.log()[-2000:]}")
+            time.sleep(0.05)
 
     def _answers(self) -> bool:
         try:
@@ -136,13 +136,19 @@ class PostgreSqlServer:
     def kill(self) -> None:
         """kill -9: the postmaster and every one of its children, so that none is left to commit."""
         assert self._process is not None
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        for pid in (self.pid, *map(int, children)):
+        os.kill(self.pid, signal.SIGSTOP)  # it makes no more of them meanwhile
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        children = [int(pid) for pid in listed]
+        for pid in (*children, self.pid):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
         self._process.wait(STOP_LIMIT_S)
+        deadline = time.monotonic() + STOP_LIMIT_S
+        while any(map(_lives, children)):  # until then its memory is in use, and it can't start
+            assert time.monotonic() < deadline, f"children of postgres outlive kill -9: {children}"
+            time.sleep(0.005)
 
     def stop(self) -> None:
         """Stop it; connections are ended, transactions rolled back (a fast shutdown)."""
@@ -187,6 +193,14 @@ class PostgreSqlServer:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"  # what is dead and not yet reaped holds nothing
 
 
 def name_of(url: str) -> str:

@@ -240,6 +240,12 @@ def open_readers(url: str, *, lost: Lost, count: int = READERS) -> PostgreSqlRea
     return PostgreSqlReaders(opened)
 
 
+def check(url: str) -> None:
+    """Look at the server as a start does, and change nothing; Unavailable or Conflict, likewise."""
+    with connect(url, "craton check") as connection:
+        _examined(connection, url)
+
+
 def connect(url: str, name: str) -> psycopg.Connection[Row]:
     """A session without Craton's own checks; Unavailable says why there is none."""
     given = conninfo_to_dict(url)
