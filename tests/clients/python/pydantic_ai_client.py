@@ -11,7 +11,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.bedrock import BedrockConverseModel
 from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.bedrock import BedrockProvider
+from pydantic_ai.providers.bedrock import BedrockModelProfile, BedrockProvider
 from pydantic_ai.settings import ModelSettings
 
 SETTINGS = ModelSettings(temperature=0, max_tokens=64)
@@ -34,7 +34,12 @@ def _anthropic() -> Model:
 
 def _bedrock() -> Model:
     client = boto3.client("bedrock-runtime", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
-    return BedrockConverseModel(checks.MODEL, provider=BedrockProvider(bedrock_client=client))
+    return BedrockConverseModel(
+        checks.MODEL,
+        provider=BedrockProvider(bedrock_client=client),
+        # It asks no model for a tool that it doesn't know to take one.
+        profile=BedrockModelProfile(bedrock_supports_tool_choice=True),
+    )
 
 
 def _answers(model: Model) -> None:
