@@ -80,7 +80,7 @@ limits: install-dev ## Race for budgets and limits with 64 clients; kill process
 	$(BIN)/python -m tests.limits
 	$(BIN)/python -m tests.crash --budget --kills 300
 
-fuzz: install-dev ## 100,000 hostile inputs over all wires
+fuzz: install-dev ## 100,000 hostile inputs each over HTTP/1.1, HTTP/2 and TLS
 	$(BIN)/python -m tests.fuzz
 
 bench-gateway: install-dev ## The gateway beside its rivals, on one core

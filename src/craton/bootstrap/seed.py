@@ -38,7 +38,7 @@ def bundled_cards() -> list[ModelCard]:
         ModelCard(
             id=EMBEDDING_MODEL,
             name="all-MiniLM-L6-v2",
-            lab="Sentence Transformers",
+            lab="SBERT",  # Bedrock allows a provider 20 characters
             source=EmbeddedSource(weights="all-minilm-l6-v2"),
             context_tokens=256,  # what it was trained with; its positions reach 512
             output_tokens_default=1,  # it generates none, and no hold is for less

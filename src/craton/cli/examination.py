@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from craton.bootstrap.database_url import FILE as DATABASE_FILE
-from craton.bootstrap.database_url import remembered
 from craton.cli.answer import default_model
 from craton.cli.connection import Connection
 from craton.cli.installation import (
@@ -134,7 +132,7 @@ def weights_file(data: Path) -> Finding:
 
 def database(data: Path) -> Finding:
     """The database: whole, and its books balanced."""
-    if (data / DATABASE_FILE).exists():
+    if (data / "database.json").exists():
         return _postgresql(data)
     path = data / "craton.db"
     if not path.exists():
@@ -165,7 +163,9 @@ def _postgresql(data: Path) -> Finding:
     # Imported here: the driver and what compiles for it take a third of a second, and are there
     # only where something is stored in PostgreSQL.
     try:
-        url = remembered(data)
+        from craton.bootstrap.database_url import remembered  # noqa: PLC0415
+
+        url = remembered(data)  # says what to install, if the driver is missing
         from craton.store import postgresql  # noqa: PLC0415
 
         assert url is not None
