@@ -68,7 +68,8 @@ def smol(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
     """The embedded model; its weights are fetched once and shared through pytest's cache."""
     assert pytestconfig.cache is not None
     folder = pytestconfig.cache.mkdir("craton-weights")
-    weights.fetch(weights.find("smollm2-135m-instruct"), folder)
+    for artifact in weights.catalogue().values():
+        weights.fetch(artifact, folder)
     data = tmp_path_factory.mktemp("smol")
     shutil.copytree(folder, data / "weights", copy_function=link)
     running = Craton(data, engine="embedded")
