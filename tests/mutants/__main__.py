@@ -18,13 +18,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutants import bedrock, bounds, policies, remote, responses, transport
+from tests.mutants import bedrock, bounds, constrained, policies, remote, responses, transport
 from tests.mutants.catalogue import MUTANTS, Mutant
 
 EVERY = (
     *MUTANTS,
     *bedrock.MUTANTS,
     *bounds.MUTANTS,
+    *constrained.MUTANTS,
     *policies.MUTANTS,
     *remote.MUTANTS,
     *responses.MUTANTS,

@@ -233,6 +233,12 @@ def test_a_grammar_has_a_limit() -> None:
         compiled({"type": "object", "properties": words})
 
 
+def test_the_work_on_a_schema_has_a_limit() -> None:
+    many = {f"part-{part}": {"enum": list(range(900))} for part in range(14)}
+    with pytest.raises(BadRequest, match="too many values and combined parts"):
+        compiled({"type": "object", "properties": many})
+
+
 @pytest.mark.parametrize(
     "schema",
     [

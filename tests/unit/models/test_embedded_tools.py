@@ -149,6 +149,8 @@ def test_a_call_that_was_made_already_ends_the_answer(size: int) -> None:
     whole = answer(f"{CALL}\n{CALL}\n{CALL}", size=size, constraint=FREE)
     assert whole.content == [ToolUse(id="call_010", name="look", input={"q": "a"})]
     assert whole.stop.stop_reason is StopReason.TOOL_USE
+    # The third was never waited for.
+    assert whole.metadata.usage.output_tokens <= 2 * len(CALL) // size + 2
 
 
 def test_an_opening_in_the_prompt_is_part_of_what_is_read() -> None:
