@@ -18,7 +18,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutants import bedrock, bounds, constrained, policies, remote, responses, transport
+from tests.mutants import (
+    bedrock,
+    bounds,
+    constrained,
+    policies,
+    postgresql,
+    remote,
+    responses,
+    transport,
+)
 from tests.mutants.catalogue import MUTANTS, Mutant
 
 EVERY = (
@@ -27,6 +36,7 @@ EVERY = (
     *bounds.MUTANTS,
     *constrained.MUTANTS,
     *policies.MUTANTS,
+    *postgresql.MUTANTS,
     *remote.MUTANTS,
     *responses.MUTANTS,
     *transport.MUTANTS,
