@@ -20,8 +20,8 @@ def up(
     database: Annotated[
         str | None,
         typer.Option(
-            help="Store everything in PostgreSQL, as in postgresql://user@host/name; the password "
-            "comes from ~/.pgpass or PGPASSFILE. [default: a file in the data folder]",
+            help="Store everything in PostgreSQL, as in postgresql://user@host/name, with a "
+            "password from ~/.pgpass or PGPASSFILE; by default in a file of the data folder.",
         ),
     ] = None,
     otlp_endpoint: Annotated[

@@ -259,11 +259,15 @@ def connect(url: str, name: str) -> psycopg.Connection[Row]:
             connection.execute("SELECT set_config(%s, %s, false)", setting)
     except psycopg.Error as error:
         raise Unavailable(
-            f"The database {place(url)} can't be reached: {str(error).strip()}. Start the "
+            f"The database {place(url)} can't be reached: {_told(error)}. Start the "
             "server, or correct --database; a password is taken from ~/.pgpass or the file that "
             "PGPASSFILE names."
         ) from None
     return connection
+
+
+def _told(error: psycopg.Error) -> str:
+    return " ".join(str(error).split()).rstrip(".?")
 
 
 def place(url: str) -> str:
