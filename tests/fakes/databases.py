@@ -130,10 +130,16 @@ def in_transaction(connection: OwnedConnection) -> bool:
 def stored_in(server: PostgreSqlServer) -> Iterator[None]:
     """Meanwhile empty databases are the server's; only one at a time."""
 
+    opened: list[OwnedConnection] = []
+
     def empty() -> OwnedConnection:
+        for left_open in opened:  # by a test that failed, or an example of one
+            left_open.close()
+        opened.clear()
         writer = open_writer(PostgreSqlPlace(server).url, lost=fail)
         # Durability is tested elsewhere, and would make hundreds of examples wait for the disk.
         writer.execute("SET synchronous_commit = off")
+        opened.append(writer)
         return writer
 
     _OPENERS.append(empty)
@@ -141,3 +147,5 @@ def stored_in(server: PostgreSqlServer) -> Iterator[None]:
         yield
     finally:
         _OPENERS.pop()
+        for left_open in opened:
+            left_open.close()

@@ -131,6 +131,12 @@ def test_one_session_writes_at_a_time(url: str, writer: PostgreSqlConnection) ->
     open_writer(url, lost=fail).close()
 
 
+def test_a_session_that_was_closed_holds_nobody_up(url: str) -> None:
+    """The lock goes with it at once, and not when the server's process has ended."""
+    for _ in range(30):
+        open_writer(url, lost=fail).close()
+
+
 def test_readers_see_what_is_committed_and_write_nothing(
     url: str, writer: PostgreSqlConnection
 ) -> None:
