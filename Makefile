@@ -8,7 +8,7 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up install install-dev test test-all test-node check-policies lint types docs lock \
-	crash limits mutants fuzz \
+	crash limits tools mutants fuzz \
 	bench-gateway bench-engine bench-silicon clean
 
 help: ## List the targets
@@ -72,9 +72,13 @@ lock: install-dev ## Resolve the dependencies anew, with hashes
 
 crash: install-dev ## Kill processes a thousand times under load, then compare every bill
 	$(BIN)/python -m tests.crash
+	$(BIN)/python -m tests.crash --database postgresql --kills 100
 
 mutants: install-dev ## Sabotage the code in named ways; each must be caught by its test
 	$(BIN)/python -m tests.mutants
+
+tools: install-dev ## 1,000 forced calls and 1,000 schemas on the 135M model
+	$(BIN)/python -m tests.tools --calls 1000 --schemas 1000
 
 limits: install-dev ## Race for budgets and limits with 64 clients; kill processes meanwhile
 	$(BIN)/python -m tests.limits
