@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from craton.models import weights
+from craton.models.card import Runtime
 from craton.models.engines.embedded.specification import Specification, command
 
 
@@ -59,10 +60,26 @@ def model_file(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture(scope="session")
-def specification(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Specification:
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    """What the model runs on; a module that is for both says so."""
+    chosen = getattr(request, "param", Runtime.LLAMA)
+    if chosen is Runtime.OPENVINO:
+        pytest.importorskip("openvino_genai", reason="the extra craton[openvino] isn't installed")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def specification(
+    model_file: Path, runtime: Runtime, tmp_path_factory: pytest.TempPathFactory
+) -> Specification:
     folder = tmp_path_factory.mktemp("engine")
     return Specification(
-        name="smol", model=model_file, socket=folder / "e.sock", slots=8, pool_tokens=8192
+        name="smol",
+        model=model_file,
+        socket=folder / "e.sock",
+        runtime=runtime,
+        slots=8,
+        pool_tokens=8192,
     )
 
 

@@ -142,8 +142,13 @@ def _command(card: ModelCard, weights: Path, socket_path: Path) -> tuple[str, ..
             name=card.id, model=weights, socket=socket_path, context_tokens=card.context_tokens
         )
         return tuple(embeddings_specification.command(embedding))
+    assert isinstance(card.source, EmbeddedSource)
     generating = specification.Specification(
-        name=card.id, model=weights, socket=socket_path, context_tokens=card.context_tokens
+        name=card.id,
+        model=weights,
+        socket=socket_path,
+        runtime=card.source.runtime,
+        context_tokens=card.context_tokens,
     )
     return tuple(specification.command(generating))
 

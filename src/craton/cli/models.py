@@ -12,7 +12,7 @@ from craton.cli.groups import connect, group, pages
 from craton.cli.options import DATA, AsJson, Data, example
 from craton.cli.output import print_json, print_lines, print_table
 from craton.kernel.errors import BadRequest
-from craton.models.card import Alias, BodyFormat, RemoteWire
+from craton.models.card import Alias, BodyFormat, RemoteWire, Runtime
 
 app = group("List, add and remove models, and give them other names.", "craton models")
 
@@ -56,6 +56,9 @@ def add(
         str, typer.Argument(help="`lab.name`; a name without a dot becomes `local.NAME`.")
     ],
     gguf: Annotated[Path | None, typer.Option(help="A GGUF file, run here.")] = None,
+    runtime: Annotated[
+        Runtime | None, typer.Option(help="The library that runs a GGUF file; llama unless said.")
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(help="A server elsewhere, such as http://127.0.0.1:8000/v1."),
@@ -93,7 +96,9 @@ def add(
     id = name if "." in name else f"{LOCAL_LAB}.{name}"
     body = {
         "id": id,
-        "source": source(gguf, url, upstream_model, credential_file, wire=wire, region=region),
+        "source": source(
+            gguf, url, upstream_model, credential_file, wire=wire, region=region, runtime=runtime
+        ),
         "name": title,
         "context_tokens": context_tokens,
         "output_tokens_default": output_tokens,
@@ -117,6 +122,7 @@ def source(
     *,
     wire: RemoteWire | None = None,
     region: str | None = None,
+    runtime: Runtime | None = None,
 ) -> dict[str, str | None]:
     """Where a model runs, as the API takes it; BadRequest names the options that don't fit."""
     if (gguf is None) == (url is None):
@@ -127,8 +133,11 @@ def source(
                 "--upstream-model, --credential-file, --wire and --region go with --url, not "
                 "--gguf."
             )
-        return {"type": "embedded", "gguf": str(gguf.expanduser().resolve())}
+        chosen = {} if runtime is None else {"runtime": runtime}
+        return {"type": "embedded", "gguf": str(gguf.expanduser().resolve()), **chosen}
     assert url is not None
+    if runtime is not None:
+        raise BadRequest("--runtime goes with --gguf, not --url.")
     if upstream_model is None:
         raise BadRequest("--url needs --upstream-model: the model's name on that server.")
     parts = urlsplit(url)

@@ -27,11 +27,21 @@ class EchoSource(msgspec.Struct, frozen=True, tag="echo"):
     """Runs on the echo engine: deterministic, for tests and benchmarks."""
 
 
+class Runtime(StrEnum):
+    """The library that runs a GGUF file."""
+
+    LLAMA = "llama"
+    """llama.cpp: starts in a second, reads every GGUF, serves tools and JSON."""
+    OPENVINO = "openvino"
+    """OpenVINO GenAI, an extra: more tokens a second where many ask at once."""
+
+
 class EmbeddedSource(msgspec.Struct, frozen=True, tag="embedded"):
     """Runs on the embedded engine: a bundled weights entry, or a GGUF file of the operator's."""
 
     weights: str | None = None
     gguf: str | None = None
+    runtime: Runtime = Runtime.LLAMA
 
 
 class RemoteWire(StrEnum):

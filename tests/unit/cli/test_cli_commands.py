@@ -17,6 +17,7 @@ from craton.cli.usage import moment, totals
 from craton.economics.contract import SummaryLine
 from craton.kernel.clock import ManualClock
 from craton.kernel.errors import BadRequest
+from craton.models.card import Runtime
 
 HOUR_MS = 3_600_000
 
@@ -182,6 +183,14 @@ def test_the_labs_own_hosts_tell_their_protocol(url: str, wire: str, path: str) 
 def test_a_gguf_path_is_told_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert source(Path("m.gguf"), None, None, None)["gguf"] == str(tmp_path / "m.gguf")
+
+
+def test_a_runtime_is_told_for_a_file_and_refused_for_a_server() -> None:
+    assert "runtime" not in source(Path("m.gguf"), None, None, None)
+    made = source(Path("m.gguf"), None, None, None, runtime=Runtime.OPENVINO)
+    assert made["runtime"] == "openvino"
+    with pytest.raises(BadRequest, match="--runtime"):
+        source(None, "http://x", "m", None, runtime=Runtime.LLAMA)
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,11 @@ from craton.models.card import (
     Modality,
     ModelCard,
     RemoteSource,
+    Runtime,
     Source,
 )
 from craton.models.contract import AddModel, RemoveAlias, RemoveModel, SetAlias
+from craton.models.engines.embedded.openvino_presence import check_installed
 
 GGUF_MAGIC = b"GGUF"
 
@@ -122,6 +124,8 @@ def _source(source: FromWeights | FromServer | FromEcho, *, embeds: bool) -> Sou
 
 
 def _embedded(source: FromWeights, *, embeds: bool) -> EmbeddedSource:
+    if source.runtime is Runtime.OPENVINO:
+        check_installed()
     if (source.gguf is None) == (source.weights is None):
         raise BadRequest("`source` needs either `gguf` or `weights`. Give one of the two.")
     if source.weights is not None:
@@ -130,7 +134,9 @@ def _embedded(source: FromWeights, *, embeds: bool) -> EmbeddedSource:
             raise BadRequest(
                 f"`output_modalities`: the weights {source.weights!r} put out {right} only."
             )
-        return EmbeddedSource(weights=source.weights)
+        if embeds and source.runtime is not Runtime.LLAMA:
+            raise Unsupported("`source.runtime`: what embeds runs on none. Leave it out.")
+        return EmbeddedSource(weights=source.weights, runtime=source.runtime)
     if embeds:
         raise Unsupported(
             "`output_modalities`: Craton runs no GGUF file for embeddings. Use the weights "
@@ -148,7 +154,7 @@ def _embedded(source: FromWeights, *, embeds: bool) -> EmbeddedSource:
             f"The file {path} is not GGUF: it begins with {magic!r}. Convert the model to GGUF, "
             "or serve it elsewhere and add that server with `origin`."
         )
-    return EmbeddedSource(gguf=str(path))
+    return EmbeddedSource(gguf=str(path), runtime=source.runtime)
 
 
 def _remote(source: FromServer) -> RemoteSource:

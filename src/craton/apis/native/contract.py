@@ -20,6 +20,7 @@ from craton.models.card import (
     ModelState,
     RemoteSource,
     RemoteWire,
+    Runtime,
 )
 
 PAGE_MAX = 1000
@@ -114,6 +115,9 @@ class FromWeights(
     weights: Annotated[
         str | None, Meta(description="Name of weights that Craton fetches by itself.")
     ] = None
+    runtime: Annotated[
+        Runtime, Meta(description="The library that runs it; openvino is an extra.")
+    ] = Runtime.LLAMA
 
 
 class FromServer(

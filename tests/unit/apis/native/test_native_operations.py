@@ -291,6 +291,39 @@ async def test_unknown_weights_are_refused_with_those_there_are(api: Api) -> Non
     assert "smollm2-135m-instruct" in message
 
 
+@pytest.mark.parametrize(
+    ("source", "outputs", "word"),
+    [
+        ({"weights": "all-minilm-l6-v2"}, ["TEXT"], "put out EMBEDDING only"),
+        ({"weights": "smollm2-135m-instruct"}, ["EMBEDDING"], "put out TEXT only"),
+        ({"gguf": "/x"}, ["EMBEDDING"], "runs no GGUF file for embeddings"),
+        ({"gguf": "/x", "runtime": "tensorrt"}, ["TEXT"], "$.source.runtime"),
+    ],
+)
+async def test_what_a_source_cannot_put_out_is_refused(
+    api: Api, source: dict[str, Any], outputs: list[str], word: str
+) -> None:
+    told = {"id": "lab.m", "source": source | {"type": "embedded"}, "output_modalities": outputs}
+    status, _, message = (await api("POST", f"{V1}/models", told)).error()
+    assert status == 400
+    assert word in message
+    assert api.state.calls == []
+
+
+async def test_weights_that_embed_and_a_runtime_are_kept(api: Api, tmp_path: Path) -> None:
+    api.state.replies["add_model"] = lambda command: command.card
+    source = {"type": "embedded", "weights": "all-minilm-l6-v2"}
+    told = {"id": "lab.m", "source": source, "output_modalities": ["EMBEDDING"]}
+    assert (await api("POST", f"{V1}/models", told)).status == 201
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"GGUF")
+    source = {"type": "embedded", "gguf": str(file), "runtime": "llama"}
+    assert (await api("POST", f"{V1}/models", {"id": "lab.n", "source": source})).status == 201
+    cards = [command.card for _, command in api.state.calls]
+    assert [card.source.runtime for card in cards] == ["llama", "llama"]
+    assert cards[0].output_modalities == ("EMBEDDING",)
+
+
 async def test_a_server_elsewhere_is_added_by_origin_and_path(api: Api, tmp_path: Path) -> None:
     api.state.replies["add_model"] = lambda command: command.card
     key = tmp_path / "key"

@@ -21,7 +21,8 @@ from craton.kernel.errors import BadRequest, CratonError, EngineFailed, EngineTi
 from craton.models.engine import Stop
 from craton.models.engines.embedded.answer import Piece
 from craton.models.engines.embedded.prompt_marks import Marks, Run
-from craton.models.engines.embedded.prompt_vocabulary import read_vocabulary
+from craton.models.engines.embedded.prompt_vocabulary import END_MARKS, read_vocabulary
+from craton.models.engines.embedded.replica import ModelFacts
 from craton.models.engines.embedded.requirements import Plan
 from craton.models.engines.embedded.specification import Specification
 from craton.models.engines.embedded.tools import (
@@ -38,34 +39,9 @@ it is kept near half a second on two cores; steps of 512 were measured to be har
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 PIECE_SECONDS_MAX = 300
 """Longest wait for the next token: reading a full context on two busy cores takes two minutes."""
-END_MARKS = frozenset(
-    {
-        "<|im_end|>",
-        "<|eot_id|>",
-        "<|eom_id|>",
-        "<|end|>",
-        "<|end_of_text|>",
-        "<|endoftext|>",
-        "<end_of_turn>",
-        "<eos>",
-        "</s>",
-        "<|return|>",
-        "<|call|>",
-    }
-)
-"""Marks that end an answer in common models; a file names one of its own besides. Under a grammar
-all other control tokens are barred."""
 _LIBRARY: Any = xllamacpp  # it ships no stubs
 _TEMPLATE = "/apply-template"
 _COMPLETION = "/completion"
-
-
-class ModelFacts(msgspec.Struct, frozen=True):
-    """What the loaded model says about itself."""
-
-    context_tokens: int
-    chat_template: str
-    quantization: str
 
 
 class _Settings(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Coroutine, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -21,7 +22,9 @@ from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.errors import CratonError, Fault
 from craton.kernel.log import Log
 from craton.messages import Metadata
+from craton.models.card import Runtime
 from craton.models.engine import Stop
+from craton.models.engines.embedded import openvino_presence
 from craton.models.engines.embedded.capacity import Capacity
 from craton.models.engines.embedded.contract import (
     CONTRACT,
@@ -37,9 +40,20 @@ from craton.models.engines.embedded.contract import (
     StopGeneration,
     ToEngine,
 )
-from craton.models.engines.embedded.llama import Llama
-from craton.models.engines.embedded.replica import Replica
+from craton.models.engines.embedded.replica import Model, ModelFacts, Replica
 from craton.models.engines.embedded.specification import Specification, parse
+
+
+class LoadedModel(Model, Protocol):
+    """A model on one of the runtimes."""
+
+    def start(self) -> None:
+        """Load it, which blocks; an error where the file can't be served."""
+        ...
+
+    async def facts(self) -> ModelFacts:
+        """What the model says about itself."""
+        ...
 
 
 class EngineServer:
@@ -158,15 +172,15 @@ async def serve(specification: Specification, *, clock: Clock, log: Log) -> None
     begun_ns = clock.monotonic_ns()
     log.info("engine.loading", model=specification.model.name)
     with tempfile.TemporaryDirectory(prefix="craton-engine-") as private:
-        llama = Llama(specification, Path(private))
-        llama.start()
+        model = _model(specification, Path(private))
+        model.start()
         # The library takes these signals for itself while it loads; they are ours.
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, ended.set)
         await loop.connect_read_pipe(lambda: _Lifeline(ended), sys.stdin)
-        facts = await llama.facts()
+        facts = await model.facts()
         replica = Replica(
-            llama,
+            model,
             context_tokens=facts.context_tokens,
             capacity=Capacity(
                 slots=specification.slots,
@@ -194,6 +208,20 @@ async def serve(specification: Specification, *, clock: Clock, log: Log) -> None
         listening.close()
         specification.socket.unlink(missing_ok=True)
         log.info("engine.ended")
+
+
+def _model(specification: Specification, private: Path) -> LoadedModel:
+    """The model on its runtime, whose library is loaded only now."""
+    if specification.runtime is Runtime.OPENVINO:
+        openvino_presence.check_installed()
+        from craton.models.engines.embedded.openvino_model import (  # noqa: PLC0415 - a plug-in
+            OpenVino,
+        )
+
+        return OpenVino(specification)
+    from craton.models.engines.embedded.llama import Llama  # noqa: PLC0415 - a plug-in
+
+    return Llama(specification, private)
 
 
 class _Lifeline(asyncio.Protocol):

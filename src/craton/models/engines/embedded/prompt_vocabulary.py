@@ -20,6 +20,25 @@ _MARK_SIGNS = (("<|", "|>"), ("<｜", "｜>"))  # noqa: RUF001 - the wide bar is
 """How marks look that a file wrongly calls ordinary additions to the vocabulary."""
 
 
+END_MARKS = frozenset(
+    {
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|end|>",
+        "<|end_of_text|>",
+        "<|endoftext|>",
+        "<end_of_turn>",
+        "<eos>",
+        "</s>",
+        "<|return|>",
+        "<|call|>",
+    }
+)
+"""Marks that end an answer in common models; a file names one of its own besides. Under a grammar
+all other control tokens are barred."""
+
+
 class Vocabulary(NamedTuple):
     """What stands for control: `control` can be told from text by the tokenizer, `others` can't."""
 

@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+import msgspec
+
 from craton.kernel.clock import Clock
 from craton.kernel.errors import ContextOverflow
 from craton.messages import Event
@@ -18,6 +20,14 @@ from craton.models.engines.embedded.busy import BusyTime
 from craton.models.engines.embedded.capacity import Capacity
 from craton.models.engines.embedded.requirements import Plan
 from craton.models.engines.embedded.tools import Prompt
+
+
+class ModelFacts(msgspec.Struct, frozen=True):
+    """What the loaded model says about itself."""
+
+    context_tokens: int
+    chat_template: str
+    quantization: str
 
 
 class Model(Protocol):

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
+from craton.models.card import Runtime
+
 Told = TypeVar("Told", bound=msgspec.Struct)
 
 MODULE = "craton.models.engines.embedded.process"
@@ -35,6 +37,7 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     model: Path
     socket: Path
+    runtime: Runtime = Runtime.LLAMA
     threads: int = 2
     context_tokens: int = CONTEXT_TOKENS_MAX
     """Most tokens of prompt and answer together; clipped to what the model was trained for."""
