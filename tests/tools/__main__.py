@@ -45,6 +45,7 @@ from craton.models.engine import Stop
 from craton.models.engines.embedded.client import EmbeddedEngine
 from craton.models.engines.embedded.requirements import plan
 from craton.models.engines.embedded.specification import Specification, command
+from craton.models.engines.embedded.tools_grammar import Callable, Wanted, constraint
 from tests.tools import gbnf
 from tests.tools.schemas import KINDS, REFUSED, Maker
 
@@ -171,8 +172,11 @@ class Bench:
         calls = [block for block in whole.content if isinstance(block, ToolUse)]
         is_cut = whole.stop.stop_reason is StopReason.MAX_TOKENS
         checked = calls
-        if is_cut and calls and isinstance(calls[-1].input, str):
-            checked = calls[:-1]  # the one that was cut off
+        if is_cut and calls and isinstance(cut := calls[-1].input, str):
+            checked = calls[:-1]
+            if not begins_arguments(schemas[calls[-1].name], cut):
+                report.fail(request, f"no beginning of a call: {cut!r}")
+                return
         for call in checked:
             if not is_valid(schemas[call.name], json.dumps(call.input)):
                 report.fail(request, f"{whole.stop.stop_reason}: {call}")
@@ -189,6 +193,12 @@ class Bench:
             report.fail(request, f"more than one call: {calls}")
         else:
             report.counts["valid"] += 1
+
+
+def begins_arguments(schema: Any, text: str) -> bool:
+    made = constraint(Wanted([Callable("t", schema)], must_call=True))
+    assert made is not None
+    return gbnf.Grammar(made.grammar).is_prefix(" " + text)
 
 
 def is_valid(schema: Any, text: str) -> bool:
