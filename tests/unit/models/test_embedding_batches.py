@@ -136,6 +136,15 @@ async def test_a_stop_ends_it_after_the_batch_under_way_with_what_was_done() -> 
     assert not bench.hand.waiting
 
 
+async def test_a_stop_starts_no_batch_while_others_are_under_way() -> None:
+    bench, stop = Bench(threads=2), Stop()
+    task = await bench.start(*[200] * 30, stop=stop)
+    await bench.read(task)
+    stop.request()
+    (made,) = await finish(bench, task)
+    assert len(bench.seen) == len(made.vectors) == 2
+
+
 async def test_a_stop_before_the_first_batch_costs_nothing() -> None:
     bench, stop = Bench(), Stop()
     task = await bench.start(1, stop=stop)
@@ -158,7 +167,7 @@ async def test_too_many_texts_are_refused_and_room_comes_back() -> None:
     bench = Bench(texts_max=10)
     first = await bench.start(*[1] * 8)
     with pytest.raises(Throttled, match="limit of 10"):
-        await (await bench.start(1, 1, 1, name="s"))
+        await finish(bench, await bench.start(1, 1, 1, name="s"))
     await finish(bench, first)
     await finish(bench, await bench.start(*[1] * 10))
 
@@ -166,9 +175,8 @@ async def test_too_many_texts_are_refused_and_room_comes_back() -> None:
 async def test_a_text_that_may_not_be_cut_is_refused_by_its_number() -> None:
     bench = Bench()
     task = await bench.start(1, 99, may_cut=False)
-    await bench.read(task)
     with pytest.raises(ContextOverflow, match="text 1 has more tokens than the 99"):
-        await task
+        await finish(bench, task)
     assert not bench.seen
     assert bench.batches.texts == 0
 
