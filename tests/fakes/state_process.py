@@ -129,7 +129,17 @@ class FailingConnection:
         return self.ran.count("COMMIT")
 
 
-def note_commands(holds: dict[str, Session], seen: list[Note]) -> Commands:
+def note_commands(
+    holds: dict[str, Session], seen: list[Note], remembered: list[str] | None = None
+) -> Commands:
+    memory: list[str] = [] if remembered is None else remembered
+
+    def add_remembered(transaction: Transaction, note: Note) -> Note:
+        """Change memory at once, so that the next command of the group sees it."""
+        memory.append(note.id)
+        transaction.undo.append(lambda: memory.remove(memory[-1]))
+        return add_note(transaction, note)
+
     def hold(session: Session, note: Note) -> Note:
         holds[note.id] = session
         return note
@@ -153,6 +163,7 @@ def note_commands(holds: dict[str, Session], seen: list[Note]) -> Commands:
             "put": (Note, put_note),
             "remove": (Note, remove_note),
             "add_private": (Note, add_private),
+            "add_remembered": (Note, add_remembered),
         },
         queries={"count": (Note, count_notes), "crash": (Note, crash_query)},
         on_closed=released,
@@ -171,6 +182,7 @@ class StateProcess:
         self.clock = clock or SkippingClock()
         self.holds: dict[str, Session] = {}
         self.seen: list[Note] = []
+        self.remembered: list[str] = []
         self.log = io.BytesIO()
         self.metrics = Metrics()
         self._clients: list[StateClient] = []
@@ -196,7 +208,7 @@ class StateProcess:
 
     def commands(self) -> Commands:
         """What can be asked of it."""
-        return note_commands(self.holds, self.seen)
+        return note_commands(self.holds, self.seen, self.remembered)
 
     async def stop(self) -> None:
         """Die as `kill -9` does: connections end, nothing is said."""

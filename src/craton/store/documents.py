@@ -84,6 +84,8 @@ class Transaction:
         self.changes: list[Change] = []
         self.after_commit: list[Callable[[], None]] = []
         """What to do in memory once this is durable, and not at all if it isn't."""
+        self.undo: list[Callable[[], None]] = []
+        """What takes back, last first, a change in memory that later commands of the group see."""
 
     def add(
         self, kind: Kind[Any], id: str, body: msgspec.Struct, *, account: str, name: str

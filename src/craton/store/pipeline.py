@@ -257,15 +257,15 @@ class Pipeline:
         group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
         if self._pending:
             self._loop.call_soon(self._commit_group)
-        now_ms = self._clock.now_ns() // 1_000_000
+        transaction = Transaction(self._connection, self._clock.now_ns() // 1_000_000)
         try:
             begin(self._connection)
-            transaction = Transaction(self._connection, now_ms)
             singles, posts = self._run(transaction, group)
             published = self._published(transaction.changes)
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever stops a commit refuses the group
             rollback(self._connection)
+            _take_back(transaction.undo, 0)
             self._refused_groups.add()
             self._log.error("commit_failed", error=repr(error), commands=len(group))
             for session, call in group:
@@ -302,6 +302,7 @@ class Pipeline:
                 continue
             _, run = self._commands.single[call.name]
             mark, after = len(transaction.changes), len(transaction.after_commit)
+            undo = len(transaction.undo)
             try:
                 body = self._decoders[call.name].decode(call.body)
                 with savepoint(self._connection):
@@ -309,6 +310,7 @@ class Pipeline:
             except CratonError as error:
                 del transaction.changes[mark:]
                 del transaction.after_commit[after:]
+                _take_back(transaction.undo, undo)
                 singles.append((session, _refusal(call.seq, error)))
             else:
                 singles.append((session, Returned(call.seq, self._encode(result))))
@@ -382,6 +384,11 @@ class Pipeline:
                 session.channel.send(Changed(self._version, piece))
         session.channel.send(Synced(self._version))
         self._commands.on_greeted(session)
+
+
+def _take_back(undo: list[Callable[[], None]], down_to: int) -> None:
+    while len(undo) > down_to:
+        undo.pop()()
 
 
 def _refusal(seq: int, error: BaseException) -> Refused:

@@ -104,6 +104,30 @@ async def test_a_failed_commit_refuses_all_and_keeps_nothing(
     assert state.rows() == ["kept", "later"]
 
 
+async def test_a_refused_command_takes_back_what_it_changed_in_memory(state: StateProcess) -> None:
+    client = await state.client()
+    await asyncio.gather(
+        client.call("add_remembered", Note("before"), Note),
+        client.call("add_remembered", Note("bad", "refuse after writing"), Note),
+        client.call("add_remembered", Note("after"), Note),
+        return_exceptions=True,
+    )
+    assert state.remembered == ["before", "after"]
+
+
+async def test_a_failed_commit_takes_back_what_its_commands_changed_in_memory(
+    state: StateProcess,
+) -> None:
+    client = await state.client()
+    await client.call("add_remembered", Note("kept"), Note)
+    state.connection.fail_on = {"COMMIT"}
+    await asyncio.gather(
+        *(client.call("add_remembered", Note(f"n{i}"), Note) for i in range(3)),
+        return_exceptions=True,
+    )
+    assert state.remembered == ["kept"]
+
+
 async def test_a_failed_commit_is_not_published(state: StateProcess) -> None:
     snapshot = Snapshot()
     client = await state.client(on_change=snapshot)
