@@ -190,6 +190,15 @@ async def test_a_stop_ends_the_answer_in_good_order(bench: Bench) -> None:
     assert bench.replica.capacity.running == 0
 
 
+async def test_a_stop_in_the_same_breath_as_its_request_is_heard(bench: Bench) -> None:
+    stop = Stop()
+    stop.request()
+    async with asyncio.timeout(5):
+        whole = fold(await bench.answer("r", stop))
+    assert whole.metadata.usage.total_tokens == 0
+    assert bench.model.begun == 0
+
+
 async def test_a_stop_while_it_waits_costs_nothing(bench: Bench) -> None:
     running = [asyncio.ensure_future(bench.answer(f"r{n}")) for n in range(SLOTS)]
     stop = Stop()

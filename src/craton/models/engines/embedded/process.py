@@ -89,8 +89,10 @@ class EngineServer:
                     if contract != CONTRACT:
                         self._log.warning("engine.other_release", contract=contract)
                     channel.send(self._ready)
-                case Generate():
-                    self._spawn(self._generate(channel, message))
+                case Generate(request_id=request_id):
+                    # At once: the message that stops it may come in the same frame.
+                    stop = self._stops[channel][request_id] = Stop()
+                    self._spawn(self._generate(channel, message, stop))
                 case StopGeneration(request_id=request_id):
                     if stop := self._stops[channel].get(request_id):
                         stop.request()
@@ -105,12 +107,11 @@ class EngineServer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _generate(self, channel: Channel[ToEngine], message: Generate) -> None:
+    async def _generate(self, channel: Channel[ToEngine], message: Generate, stop: Stop) -> None:
         request_id = message.request_id
         stops = self._stops.get(channel)
         if stops is None:
             return  # the worker hung up before its request began
-        stop = stops[request_id] = Stop()
         try:
             answer = self._replica.generate(message.plan, request_id=request_id, stop=stop)
             async with aclosing(answer) as bunches:
@@ -253,7 +254,8 @@ def main(arguments: list[str]) -> int:
             "engine.failed", fault=error.fault, error=error.message
         )
         return 1
-    log.flush()
+    finally:
+        log.flush()
     return 0
 
 
