@@ -99,6 +99,8 @@ class App:
         exchange = Exchange(
             request, responder, self._ids.request_id(), self._clock.monotonic_ns(), endpoint.wire
         )
+        if self._tracing is not None:
+            self._tracing.began(exchange)
         try:
             if endpoint.action is not None:
                 if not self._state.is_leased:

@@ -18,7 +18,7 @@ from craton.models.card import (
     RemoteSource,
     RemoteWire,
 )
-from craton.models.engine import Engine
+from craton.models.engine import Engine, Onward
 
 ENGINES = Registry[Engine]("engine")
 
@@ -29,6 +29,8 @@ class EngineMaker:
 
     settings: Settings
     clock: Clock
+    onward: Onward | None = None
+    """Where requests are traced: what takes a trace on to the servers of remote models."""
 
     def __call__(self, card: ModelCard) -> Engine:
         """Open the engine of a card."""
@@ -78,4 +80,5 @@ def open_remote(maker: EngineMaker, card: ModelCard) -> Engine:
         output_tokens_default=card.output_tokens_default,
         clock=maker.clock,
         random_source=random.SystemRandom(),
+        onward=maker.onward,
     )

@@ -67,7 +67,9 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
 
     directory = Directory()
     bounded = Bounded()
-    router = Router(EngineMaker(settings, clock), close_engine)
+    tracing = _tracing(settings, process, clock)
+    onward = None if tracing is None else tracing.onward
+    router = Router(EngineMaker(settings, clock, onward), close_engine)
 
     def apply(changes: Sequence[Change]) -> None:
         for change in changes:
@@ -98,7 +100,7 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
         metrics=metrics,
         region=settings.region,
         is_secure=settings.is_secured,
-        tracing=_tracing(settings, process, clock),
+        tracing=tracing,
     )
     table = endpoints.endpoints(services, default_model=settings.default_model)
     authenticator = Authenticator(directory, clock, signing_names=table.signing_names)

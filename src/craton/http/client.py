@@ -7,7 +7,7 @@ sweep finds what takes too long.
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from craton.http.client_connection import HttpResponse, Unanswered
 from craton.http.client_pool import Connect, Origin, OriginPool, connect_over_tcp
@@ -31,6 +31,10 @@ class Target:
     is_head: bool
     is_bodiless: bool
     """An empty body isn't spoken of: GET and HEAD."""
+
+    def with_headers(self, headers: HeaderPairs) -> "Target":
+        """The same target with more headers; ValueError if a line break is in them."""
+        return replace(self, head=self.head + header_lines(headers))
 
 
 class HttpClient:

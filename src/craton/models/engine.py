@@ -9,7 +9,11 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from craton.http.message import HeaderPairs
 from craton.messages import Answer, Event, Request
+
+Onward = Callable[[str], HeaderPairs]
+"""Gives the headers by which a server elsewhere joins the trace of the request with an id."""
 
 
 class Stop:

@@ -15,6 +15,8 @@ from tests.fakes.turns import PRINCIPAL, FakeResponder
 
 OFFSET_NS = 1_000_000_000_000
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+CALLER = "00f067aa0ba902b7"
+PARENT = (b"traceparent", f"00-{TRACE}-{CALLER}-01".encode())
 SECRET = "what nobody may read in a trace"
 
 
@@ -30,19 +32,33 @@ def exchange(*headers: tuple[bytes, bytes]) -> Exchange:
     return made
 
 
-def spans(of: Exchange, status: int = 200) -> dict[str, ReadableSpan]:
+def opened() -> tuple[OpenTelemetry, InMemorySpanExporter]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing = OpenTelemetry(provider, wall_less_monotonic_ns=OFFSET_NS)
+    return OpenTelemetry(provider, wall_less_monotonic_ns=OFFSET_NS), exporter
+
+
+def spans(of: Exchange, status: int = 200) -> dict[str, ReadableSpan]:
+    return traced(of, status)[0]
+
+
+def traced(
+    of: Exchange, status: int = 200, *, asks_upstream: int = 0
+) -> tuple[dict[str, ReadableSpan], list[dict[bytes, bytes]]]:
+    """The spans of a request, and the headers of every attempt to ask an upstream for it."""
+    tracing, exporter = opened()
+    tracing.began(of)
+    sent = [dict(tracing.onward(of.request_id)) for _ in range(asks_upstream)]
     tracing.finished(of, status, 9_000)
     tracing.close()
-    return {span.name: span for span in exporter.get_finished_spans()}
+    return {span.name: span for span in exporter.get_finished_spans()}, sent
 
 
 def test_a_turn_is_a_span_of_http_around_one_of_the_model() -> None:
     made = spans(exchange())
     outer, inner = made["POST /v1/chat/completions"], made["chat lab.m"]
     assert outer.kind is SpanKind.SERVER
+    assert inner.kind is SpanKind.INTERNAL
     assert inner.parent is not None
     assert inner.parent.span_id == outer.context.span_id
     assert (outer.start_time, outer.end_time) == (OFFSET_NS + 5_000, OFFSET_NS + 9_000)
@@ -73,9 +89,59 @@ def test_no_text_of_a_prompt_is_in_a_span() -> None:
 
 
 def test_spans_join_the_callers_trace() -> None:
-    parent = (b"traceparent", f"00-{TRACE}-00f067aa0ba902b7-01".encode())
-    for span in spans(exchange(parent)).values():
+    made = spans(exchange(PARENT))
+    for span in made.values():
         assert format(span.context.trace_id, "032x") == TRACE
+    parent = made["POST /v1/chat/completions"].parent
+    assert parent is not None
+    assert format(parent.span_id, "016x") == CALLER
+
+
+def test_an_upstream_is_told_the_models_span_as_its_parent_at_every_attempt() -> None:
+    made, (first, second) = traced(exchange(PARENT), asks_upstream=2)
+    inner = made["chat lab.m"]
+    span = format(inner.context.span_id, "016x")
+    assert first == second == {b"traceparent": f"00-{TRACE}-{span}-01".encode()}
+    assert inner.kind is SpanKind.CLIENT
+    assert (inner.attributes or {})["gen_ai.usage.output_tokens"] == 22
+    assert len(made) == 2
+
+
+def test_a_trace_that_begins_here_goes_on_too() -> None:
+    made, (sent,) = traced(exchange(), asks_upstream=1)
+    context = made["chat lab.m"].context
+    ids = f"00-{context.trace_id:032x}-{context.span_id:016x}-"
+    assert sent[b"traceparent"] == f"{ids}{context.trace_flags:02x}".encode()
+
+
+def test_what_vendors_wrote_into_the_trace_goes_along() -> None:
+    states = ((b"tracestate", b"rojo=1"), (b"tracestate", b"congo=2"))
+    _, (sent,) = traced(exchange(PARENT, *states), asks_upstream=1)
+    assert sent[b"tracestate"] == b"rojo=1,congo=2"
+
+
+def test_a_trace_that_its_caller_does_not_record_is_not_recorded_and_goes_on_so() -> None:
+    unrecorded = (b"traceparent", f"00-{TRACE}-{CALLER}-00".encode())
+    made, (sent,) = traced(exchange(unrecorded), asks_upstream=1)
+    assert made == {}
+    assert sent[b"traceparent"].startswith(f"00-{TRACE}-".encode())
+    assert sent[b"traceparent"].endswith(b"-00")
+
+
+def test_a_request_that_is_not_under_way_takes_no_trace_on() -> None:
+    tracing, _ = opened()
+    over = exchange(PARENT)
+    tracing.began(over)
+    tracing.finished(over, 200, 9_000)
+    assert tracing.onward(over.request_id) == ()
+    tracing.close()
+
+
+def test_of_two_traceparents_none_is_believed() -> None:
+    other = (b"traceparent", f"00-{'1' * 32}-{CALLER}-01".encode())
+    outer = spans(exchange(PARENT, other))["POST /v1/chat/completions"]
+    assert format(outer.context.trace_id, "032x") not in {TRACE, "1" * 32}
+    assert outer.parent is None
 
 
 @pytest.mark.parametrize("value", [b"nonsense", b"\xff\xfe", b"00-0-0-0"])

@@ -24,7 +24,7 @@ from craton.kernel.errors import (
 )
 from craton.messages import Message, Metadata, Request, Role, Text
 from craton.models.card import RemoteSource, RemoteWire
-from craton.models.engine import Stop
+from craton.models.engine import Onward, Stop
 from craton.models.engines.remote import CountingRemoteEngine, RemoteEngine
 from craton.models.engines.upstream.credential import read_credential
 from craton.models.engines.upstream.retry import RETRIES_SAVED, RetryBudget
@@ -35,6 +35,15 @@ OPENAI_ANSWER = (
     b'{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,'
     b'"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
+)
+OPENAI_STREAM = (
+    b'data: {"id":"x","object":"chat.completion.chunk","created":1,"model":"m",'
+    b'"choices":[{"index":0,"delta":{"role":"assistant","content":"hi"},"finish_reason":null}]}\n\n'
+    b'data: {"id":"x","object":"chat.completion.chunk","created":1,"model":"m",'
+    b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    b'data: {"id":"x","object":"chat.completion.chunk","created":1,"model":"m","choices":[],'
+    b'"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}\n\n'
+    b"data: [DONE]\n\n"
 )
 ANTHROPIC_ANSWER = (
     b'{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[{"type":"text",'
@@ -94,6 +103,7 @@ def engine(
     naps: Naps | None = None,
     credential_file: Path | None = None,
     kind: type[RemoteEngine] = RemoteEngine,
+    onward: Onward | None = None,
 ) -> RemoteEngine:
     path = "" if wire is RemoteWire.BEDROCK else "/v1"
     credential = str(credential_file) if credential_file else None
@@ -105,6 +115,7 @@ def engine(
         clock=SystemClock(),
         random_source=random.Random(1),
         sleep=naps or Naps(),
+        onward=onward,
     )
 
 
@@ -176,6 +187,44 @@ async def test_a_request_to_bedrock_is_signed_for_its_region(tmp_path: Path) -> 
         services=("bedrock",),
     )
     assert (verified.access_key_id, verified.region) == ("AKIA1", "eu-west-1")
+
+
+def traceparent(request_id: str) -> list[tuple[bytes, bytes]]:
+    return [(b"traceparent", b"00-%032d-%016d-01" % (7, int(request_id)))]
+
+
+async def told_of_traces(
+    onward: Onward | None, wire: RemoteWire, reply: bytes, **members: object
+) -> list[bytes | None]:
+    """What an upstream that puts its answer off once gets for `traceparent`, of two requests."""
+    async with serving(LATER, (200, reply)) as upstream:
+        remote = engine(upstream.origin, wire, onward=onward)
+        for request_id in (ID, "0191"):
+            asked = request(**members)
+            async for _ in remote.generate(asked, request_id=request_id, stop=Stop()):
+                pass
+        await remote.close()
+    return [each.headers.get(b"traceparent") for each in upstream.requests]
+
+
+@pytest.mark.parametrize(
+    ("wire", "reply", "members"),
+    [
+        (RemoteWire.OPENAI, OPENAI_ANSWER, {}),
+        (RemoteWire.OPENAI, OPENAI_STREAM, {"stream": True}),
+        (RemoteWire.ANTHROPIC, ANTHROPIC_ANSWER, {}),
+        (RemoteWire.BEDROCK, CONVERSE_ANSWER, {}),
+    ],
+)
+async def test_each_request_takes_its_own_trace_to_the_upstream(
+    wire: RemoteWire, reply: bytes, members: dict[str, object]
+) -> None:
+    first, second = (dict(traceparent(each))[b"traceparent"] for each in (ID, "0191"))
+    assert await told_of_traces(traceparent, wire, reply, **members) == [first, first, second]
+
+
+async def test_an_upstream_hears_of_no_trace_where_none_are_made() -> None:
+    assert await told_of_traces(None, RemoteWire.OPENAI, OPENAI_ANSWER) == [None] * 3
 
 
 async def test_a_session_token_goes_along(tmp_path: Path) -> None:

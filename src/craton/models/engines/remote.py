@@ -40,7 +40,7 @@ from craton.kernel.errors import (
 )
 from craton.messages import Answer, Event, Metadata, Request, unfold
 from craton.models.card import RemoteSource
-from craton.models.engine import Stop
+from craton.models.engine import Onward, Stop
 from craton.models.engines.upstream.credential import Credential, read_credential
 from craton.models.engines.upstream.retry import ATTEMPTS_MAX, LATER, RetryBudget, Sleep
 from craton.models.engines.upstream.wires import CountingWire, UpstreamWire, open_wire
@@ -70,12 +70,14 @@ class RemoteEngine:
         clock: Clock,
         random_source: random.Random,
         sleep: Sleep = asyncio.sleep,
+        onward: Onward | None = None,
     ) -> None:
         self._name = name
         self._source = source
         self._output_tokens_default = output_tokens_default
         self._clock = clock
         self._sleep = sleep
+        self._onward = onward
         self._client = HttpClient(clock=clock)
         self._budget = RetryBudget(random_source)
         self._credential = self._read_credential()
@@ -91,7 +93,7 @@ class RemoteEngine:
             return
         started_ns = self._clock.monotonic_ns()
         try:
-            response = await self._ask(request, stop)
+            response = await self._ask(request, request_id, stop)
         except _HTTP_FAILURES as error:
             raise self._told(error) from error
         reader = self._wire.codec.stream_reader()
@@ -113,10 +115,9 @@ class RemoteEngine:
 
     async def answer(self, request: Request, *, request_id: str, stop: Stop) -> Answer:
         """The upstream's whole answer."""
-        del request_id
         started_ns = self._clock.monotonic_ns()
         try:
-            response = await self._ask(request, stop)
+            response = await self._ask(request, request_id, stop)
             body = await response.read(ANSWER_BYTES_MAX)
         except _HTTP_FAILURES as error:
             raise self._told(error) from error
@@ -139,15 +140,18 @@ class RemoteEngine:
             max_tokens=request.max_tokens or self._output_tokens_default,
         )
 
-    async def _ask(self, request: Request, stop: Stop) -> HttpResponse:
+    async def _ask(self, request: Request, request_id: str, stop: Stop) -> HttpResponse:
         """Send the request; an answer that isn't 200 is raised as the error it tells."""
         asked = self._for_upstream(request)
         body = self._wire.codec.write_request(asked)
         self._budget.earn()
         attempt, may_reread = 1, self._credential is not None
         while True:
+            target = self._wire.target(self._client, asked, body)
+            if self._onward is not None:
+                target = target.with_headers(self._onward(request_id))
             try:
-                response = await self._send(self._wire.target(self._client, asked, body), body)
+                response = await self._send(target, body)
             except (ConnectFailed, ConnectTimeout) as error:
                 refusal = _Refusal(_NO_CONNECTION, _NO_HEADERS, error)
             else:
