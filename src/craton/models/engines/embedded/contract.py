@@ -1,10 +1,10 @@
 """The messages between a gateway worker and an engine process, over `kernel.channel`.
 
 A worker opens with `Hello` and the child answers `Ready`. Each `Generate` is answered by `Events`,
-of which the last holds the stream's `Metadata`, or by one `Failed`. `Stop` ends a generation early
-and in good order. A worker that hangs up stops all that it started. Both ends come from one
-installation, so there are no versions to negotiate: `Hello` carries one only to refuse a leftover
-process of another release.
+of which the last holds the stream's `Metadata`, or by one `Failed`. `StopRequest` ends a generation
+early and in good order: its stream still ends with `MessageStop` and `Metadata`. A worker that
+hangs up stops all that it started. Both ends come from one installation, so there are no versions
+to negotiate: `Hello` carries one only to refuse a leftover process of another release.
 
 What crosses is not the caller's request but the plan made of it: checked, text only, and with no
 number that doesn't fit the encoding. So one request can't break a frame that carries others.
@@ -12,26 +12,25 @@ number that doesn't fit the encoding. So one request can't break a frame that ca
 
 import msgspec
 
-from craton.kernel.errors import Fault
 from craton.messages import Event
+from craton.models.engines.embedded import link_messages
+from craton.models.engines.embedded.link_messages import (
+    Failed,
+    Health,
+    Healthy,
+    Hello,
+    Reply,
+    StopRequest,
+)
 from craton.models.engines.embedded.requirements import Plan
 from craton.models.engines.embedded.tools import Prompt
 
-CONTRACT = 2
+CONTRACT = 3
 
 
-class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """A worker introduces itself."""
-
-    contract: int = CONTRACT
-
-
-class Ready(msgspec.Struct, frozen=True, tag="ready"):
+class Ready(link_messages.Ready, frozen=True, tag="ready"):
     """The model is loaded; what it is and what it may be asked."""
 
-    contract: int
-    name: str
-    context_tokens: int
     slots: int
     queue_max: int
     quantization: str
@@ -46,12 +45,6 @@ class Generate(msgspec.Struct, frozen=True, tag="generate"):
     plan: Plan
 
 
-class StopGeneration(msgspec.Struct, frozen=True, tag="stop"):
-    """End a generation early; its stream still ends with `MessageStop` and `Metadata`."""
-
-    request_id: str
-
-
 class Count(msgspec.Struct, frozen=True, tag="count"):
     """How many tokens does this prompt have?"""
 
@@ -59,39 +52,17 @@ class Count(msgspec.Struct, frozen=True, tag="count"):
     prompt: Prompt
 
 
-class Counted(msgspec.Struct, frozen=True, tag="counted"):
+class Counted(Reply, frozen=True, tag="counted"):
     """Prompt tokens, template included."""
 
-    request_id: str
     tokens: int
 
 
-class Events(msgspec.Struct, frozen=True, tag="events"):
+class Events(Reply, frozen=True, tag="events"):
     """More of an answer, in the order of `messages.events`."""
 
-    request_id: str
     events: list[Event]
 
 
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """A generation or a count ended with an error; nothing more follows for it."""
-
-    request_id: str
-    fault: Fault
-    message: str
-    code: str | None = None
-
-
-class Health(msgspec.Struct, frozen=True, tag="health"):
-    """Are you there?"""
-
-
-class Healthy(msgspec.Struct, frozen=True, tag="healthy"):
-    """The child's event loop turns; what it is doing."""
-
-    running: int
-    waiting: int
-
-
-ToEngine = Hello | Generate | StopGeneration | Count | Health
+ToEngine = Hello | Generate | StopRequest | Count | Health
 FromEngine = Ready | Events | Counted | Failed | Healthy

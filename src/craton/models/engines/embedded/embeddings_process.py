@@ -28,7 +28,7 @@ from craton.models.engines.embedded.embeddings_contract import (
     Healthy,
     Hello,
     Ready,
-    StopEmbedding,
+    StopRequest,
     ToEngine,
     Vectors,
 )
@@ -73,11 +73,11 @@ class EmbeddingServer:
                 case Embed(request_id=request_id):
                     stop = self._stops[channel][request_id] = Stop()
                     self._spawn(self._embed(channel, message, stop))
-                case StopEmbedding(request_id=request_id):
+                case StopRequest(request_id=request_id):
                     if stop := self._stops[channel].get(request_id):
                         stop.request()
                 case Health():
-                    channel.send(Healthy(texts=self._batches.texts))
+                    channel.send(Healthy())
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -37,7 +37,7 @@ from craton.models.engines.embedded.contract import (
     Healthy,
     Hello,
     Ready,
-    StopGeneration,
+    StopRequest,
     ToEngine,
 )
 from craton.models.engines.embedded.replica import Model, ModelFacts, Replica
@@ -93,14 +93,13 @@ class EngineServer:
                     # At once: the message that stops it may come in the same frame.
                     stop = self._stops[channel][request_id] = Stop()
                     self._spawn(self._generate(channel, message, stop))
-                case StopGeneration(request_id=request_id):
+                case StopRequest(request_id=request_id):
                     if stop := self._stops[channel].get(request_id):
                         stop.request()
                 case Count():
                     self._spawn(self._count(channel, message))
                 case Health():
-                    capacity = self._replica.capacity
-                    channel.send(Healthy(running=capacity.running, waiting=capacity.waiting))
+                    channel.send(Healthy())
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
