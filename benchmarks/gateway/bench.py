@@ -7,7 +7,8 @@ All of a target's processes are pinned to one core; the load and the upstream ha
 target is started afresh in every round, and the rounds go over all targets in turn, so that what
 else the machine does hits all alike. Reported are medians and, in brackets, the least and the most.
 A round in which a request failed, a chunk was lost, or Craton's ledger is not exactly what was
-answered is void: it is named below the tables and counts nowhere.
+answered is void: it is named below the tables and counts nowhere. HTTP/2 needs h2load (Debian:
+nghttp2-client); where it is missing, the row says so.
 """
 
 import argparse
@@ -28,7 +29,8 @@ from pathlib import Path
 import processes
 import report
 from craton_target import check_disk, craton_targets
-from measure import LOADS, Bench, Measurement, measure
+from drivers import Bench
+from measure import Measurement, measure
 from targets import Target, direct, peers
 
 PEERS = Path.home() / ".cache/craton-bench"
@@ -78,13 +80,19 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure Craton's gateway beside its rivals.")
+    parser = argparse.ArgumentParser(
+        description="Measure Craton's gateway beside its rivals. HTTP/2 needs h2load (Debian: "
+        "nghttp2-client); where it is missing, the row says so."
+    )
     parser.add_argument(
         "--peers-dir", type=Path, default=PEERS, help=f"made by peers/install.sh; else {PEERS}"
     )
     parser.add_argument("--work-dir", type=Path, help="a folder on a disk; else the system's")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", help="targets by the beginning of their names, with commas")
+    parser.add_argument(
+        "--only",
+        help="targets by how their names begin, or what follows a comma in them: nginx,http",
+    )
     parser.add_argument("--smoke", action="store_true", help="one short round; no figures to keep")
     parser.add_argument("--keep", action="store_true", help="keep the targets' folders and logs")
     parser.add_argument("--gateway-core", type=int, default=1)
@@ -116,14 +124,18 @@ def _chosen(options: argparse.Namespace) -> list[Target]:
     found[3:3] = craton_targets(port)
     if options.only is None:
         return found
-    names = tuple(options.only.lower().split(","))
-    return [target for target in found if target.name.lower().startswith(names)]
+    names = tuple(name.strip() for name in options.only.lower().split(","))
+    return [
+        target
+        for target in found
+        if any(part.startswith(names) for part in target.name.lower().split(", "))
+    ]
 
 
 def _attempt(bench: Bench, target: Target) -> Measurement:
     """Measure; a target that can't be measured is a void round, and the others go on."""
     try:
-        return measure(bench, target, LOADS)
+        return measure(bench, target)
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         return Measurement(target.name, wrong=[str(error)])
 
@@ -171,6 +183,8 @@ def _fsync_ms(folder: Path) -> float:
 
 
 def _line(found: Measurement) -> str:
+    if found.unmeasured:
+        return f"{found.target}: not measured: {found.unmeasured}"
     if not found.loads:
         return f"{found.target}: VOID: {'; '.join(found.wrong)}"
     one: Sequence[Measurement] = [found]

@@ -8,12 +8,13 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from targets import Answered, Target
-from wires import INPUT_TOKENS, ConverseWire, OpenAIWire, Wire
+from targets import Answered, Http, Target
+from wires import INPUT_TOKENS, AwsKeys, ConverseWire, InvokeWire, OpenAIWire, Wire
 
 PROGRAM = Path(sys.executable).with_name("craton")
 MODEL = "bench.mock"
@@ -22,7 +23,7 @@ MEMORY_FILE_SYSTEMS = {"tmpfs", "ramfs", "overlay"}
 
 
 def craton_targets(upstream_port: int) -> list[Target]:
-    """Craton on one core; with its state process on another; and asked through Converse."""
+    """Craton on one core; with its state process on another; and asked in other ways."""
     one_core = _target("Craton", 8501, upstream_port)
     return [
         one_core,
@@ -30,14 +31,23 @@ def craton_targets(upstream_port: int) -> list[Target]:
             _target("Craton, state on another core", 8502, upstream_port),
             other_core_mark="craton.bootstrap.state_process",
         ),
-        _target("Craton, Converse with SigV4", 8503, upstream_port, converse=True),
+        _target("Craton, HTTP/2", 8504, upstream_port, http=Http.TWO),
+        _target("Craton, Converse with SigV4", 8503, upstream_port, signed=ConverseWire),
+        _target("Craton, InvokeModel with SigV4", 8505, upstream_port, signed=InvokeWire),
     ]
 
 
-def _target(name: str, port: int, upstream_port: int, *, converse: bool = False) -> Target:
+def _target(
+    name: str,
+    port: int,
+    upstream_port: int,
+    *,
+    http: Http = Http.ONE,
+    signed: Callable[[str, AwsKeys], Wire] | None = None,
+) -> Target:
     def on_ready(folder: Path) -> Wire:
         _add_model(folder, upstream_port)
-        return _wire(folder, converse=converse)
+        return _wire(folder, signed)
 
     return Target(
         name,
@@ -47,6 +57,7 @@ def _target(name: str, port: int, upstream_port: int, *, converse: bool = False)
             *("--host", "127.0.0.1", "--port", str(port), "--data", DATA),
         ),
         OpenAIWire(),
+        http,
         on_ready=on_ready,
         worker_mark="craton.bootstrap.worker",
         check=check_ledger,
@@ -64,16 +75,15 @@ def _add_model(folder: Path, upstream_port: int) -> None:
         raise RuntimeError(f"craton models add failed: {done.stdout}{done.stderr}")
 
 
-def _wire(folder: Path, *, converse: bool) -> Wire:
+def _wire(folder: Path, signed: Callable[[str, AwsKeys], Wire] | None) -> Wire:
     """The protocol with the keys that the first start made."""
     stored: dict[str, Any] = json.loads((folder / DATA / "credentials.json").read_bytes())
     key = stored["keys"][stored["default"]]
-    if not converse:
+    if signed is None:
         return OpenAIWire(MODEL, (f"Authorization: Bearer {key['api_key']}",))
     endpoint: dict[str, Any] = json.loads((folder / DATA / "endpoint.json").read_bytes())
-    return ConverseWire(
-        MODEL, key["access_key_id"], key["secret_access_key"], str(endpoint["region"])
-    )
+    keys = AwsKeys(key["access_key_id"], key["secret_access_key"], str(endpoint["region"]))
+    return signed(MODEL, keys)
 
 
 def check_disk(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """One measurement: start a target, see that it answers rightly, put each load on it, stop it."""
 
-import json
 import subprocess
 import time
 import urllib.error
@@ -9,36 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import drivers
 import processes
-from targets import Answered, Target, write_configuration
-from wires import MARK, Load, Wire
+from drivers import Bench, Drive
+from targets import Answered, Http, Target, write_configuration
+from wires import WORD, Load, Wire
 
 READY_TIMEOUT_S = 90
 ASK_TIMEOUT_S = 10
-DRAIN_S = 90
-"""How long requests under way are waited for: the slowest rival needs a minute for 256 streams."""
 
 PLAIN_64 = Load("plain_64", connections=64, measure_s=2.5, warm_s=0.5)
 PLAIN_1 = Load("plain_1", connections=1, measure_s=1.5, warm_s=0.2)
 FIRST_1 = Load("first_1", connections=1, measure_s=2.0, warm_s=0.2, chunks=4, pace_ms=5)
 BURST_16 = Load("burst_16", connections=16, measure_s=1.5, warm_s=0.3, chunks=64)
 PACED_256 = Load("paced_256", connections=256, measure_s=2.5, warm_s=1.0, chunks=64, pace_ms=5)
-LOADS = (PLAIN_64, PLAIN_1, FIRST_1, BURST_16, PACED_256)
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """Where everything is, and which core is whose."""
-
-    loadgen: Path
-    work: Path
-    upstream_port: int
-    gateway_core: int
-    load_core: int
-    other_core: int
-    nice: int
-    speed_up: float
-    """Divides all measured times; 1 for figures to publish."""
+LOADS = {
+    Http.ONE: (PLAIN_64, PLAIN_1, FIRST_1, BURST_16, PACED_256),
+    # h2load doesn't see when a chunk comes.
+    Http.TWO: (PLAIN_64, PLAIN_1, BURST_16),
+}
 
 
 @dataclass(slots=True)
@@ -52,6 +40,8 @@ class Measurement:
     """Proportional set size of each process after all loads, by its command line."""
     worker_mb: float = 0
     worker_peak_mb: float = 0
+    unmeasured: str = ""
+    """Why there are no figures, where that is no fault: a program to measure with is missing."""
     wrong: list[str] = field(default_factory=list[str])
     """Why this round is void."""
 
@@ -66,16 +56,20 @@ class Session:
     members: list[int]
     """Its processes; none for the upstream itself."""
     answered: Answered
+    stream_bytes: int = 0
+    """What the body of a streamed answer of the burst has."""
 
 
-def measure(bench: Bench, target: Target, loads: tuple[Load, ...]) -> Measurement:
+def measure(bench: Bench, target: Target) -> Measurement:
     """Measure a target once, from its start to its end."""
-    found = Measurement(target.name)
+    found = Measurement(target.name, unmeasured=drivers.missing(target.http))
+    if found.unmeasured:
+        return found
     answered = Answered()
     folder = bench.work / f"{target.name.replace(' ', '-').replace(',', '')}-{time.time_ns()}"
     folder.mkdir(parents=True)
     if target.command is None:
-        _put_loads(Session(bench, target, target.wire, [], answered), loads, found)
+        _put_loads(Session(bench, target, target.wire, [], answered), found)
         return found
     write_configuration(target, folder, bench.upstream_port)
     command = processes.pinned(bench.gateway_core, bench.nice, target.command)
@@ -88,8 +82,8 @@ def measure(bench: Bench, target: Target, loads: tuple[Load, ...]) -> Measuremen
         for member in members:
             if target.other_core_mark and target.other_core_mark in processes.command_line(member):
                 processes.move(member, bench.other_core)
-        _check_stream(target, wire, answered)
-        _put_loads(Session(bench, target, wire, members, answered), loads, found)
+        stream_bytes = _check_stream(target, wire, answered)
+        _put_loads(Session(bench, target, wire, members, answered, stream_bytes), found)
         _weigh(target, processes.tree(process.pid), found)
     if target.check is not None:
         found.wrong += target.check(folder, answered)
@@ -144,21 +138,22 @@ def _ask(target: Target, wire: Wire, load: Load) -> bytes:
         return response.read()
 
 
-def _check_stream(target: Target, wire: Wire, answered: Answered) -> None:
-    """See that a streamed answer comes through whole, in order."""
+def _check_stream(target: Target, wire: Wire, answered: Answered) -> int:
+    """See that a streamed answer comes through whole, in order; returns its length in bytes."""
     body = _ask(target, wire, BURST_16)
     answered.add(1, BURST_16.output_tokens)
-    at = -1
+    text, at = wire.text(body), -1
     for number in range(BURST_16.chunks):
-        at = body.find(f"{MARK}{number:02d} ".encode(), at + 1)
+        at = text.find(f"{WORD}{number:02d} ".encode(), at + 1)
         if at < 0:
             raise RuntimeError(f"{target.name} lost chunk {number} of a stream: {body[:300]!r}")
+    return len(body)
 
 
-def _put_loads(session: Session, loads: tuple[Load, ...], found: Measurement) -> None:
+def _put_loads(session: Session, found: Measurement) -> None:
     warm = Load("warm", connections=8, measure_s=session.target.warm_s, warm_s=0)
     _put(session, warm)
-    for load in loads:
+    for load in LOADS[session.target.http]:
         result = _put(session, load)
         found.loads[load.name] = result
         if result["failed"] or result["unfinished"]:
@@ -172,22 +167,14 @@ def _put_loads(session: Session, loads: tuple[Load, ...], found: Measurement) ->
 
 def _put(session: Session, load: Load) -> dict[str, Any]:
     """Put one load on a target; processor time is that of all its processes."""
-    bench, members = session.bench, session.members
-    command = _load_command(session, load)
+    bench, target, members = session.bench, session.target, session.members
+    asked = session.wire.request(load, target.port)
+    stretch = target.patience / bench.speed_up
+    drive = Drive(bench, target.port, load, asked, session.wire.mark, stretch, session.stream_bytes)
     before = processes.cpu_s(members), processes.user_s(members)
     core_before, begun = processes.core_user_s(bench.gateway_core), time.monotonic()
-    driver = subprocess.Popen(
-        processes.pinned(bench.load_core, bench.nice, command),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    processes.prioritize([driver.pid], bench.nice)
-    output = driver.communicate()[0]
+    result = drivers.put(target.http, drive)
     elapsed_s = time.monotonic() - begun
-    if not output.startswith(b"{"):
-        raise RuntimeError(f"loadgen failed: {output!r}")
-    result: dict[str, Any] = json.loads(output)
     spent_s = processes.cpu_s(members) - before[0]
     users_s = processes.user_s(members) - before[1]
     if members and result["answered"]:
@@ -197,22 +184,6 @@ def _put(session: Session, load: Load) -> dict[str, Any]:
         result["others_share"] = max(0.0, others_s / elapsed_s)
     session.answered.add(result["answered"], result["answered"] * load.output_tokens)
     return result
-
-
-def _load_command(session: Session, load: Load) -> list[str]:
-    """The load driver's command line; the body goes through a file."""
-    bench, target = session.bench, session.target
-    asked = session.wire.request(load, target.port)
-    body = bench.work / "body.json"
-    body.write_bytes(asked.body)
-    stretch = target.patience / bench.speed_up
-    return [
-        *(str(bench.loadgen), "-a", f"127.0.0.1:{target.port}", "-p", asked.path),
-        *("-b", str(body), "-c", str(load.connections), "-m", MARK if load.chunks else ""),
-        *("-d", f"{load.measure_s * stretch:.2f}", "-w", f"{load.warm_s * stretch:.2f}"),
-        *("-g", str(DRAIN_S)),
-        *(part for header in asked.headers for part in ("-H", header)),
-    ]
 
 
 def _weigh(target: Target, members: list[int], found: Measurement) -> None:

@@ -95,6 +95,12 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
+def _named(target: str, rounds: Sequence[Measurement]) -> str:
+    """A row's name, and why it has no figures, if it has none."""
+    reason = next((each.unmeasured for each in rounds if each.unmeasured), "")
+    return f"{target} (not measured: {reason})" if reason else target
+
+
 def throughput_table(rounds: Rounds) -> str:
     """Requests, processor time, latency, memory."""
     own = rounds.get(CRATON, [])
@@ -102,7 +108,7 @@ def throughput_table(rounds: Rounds) -> str:
     for name, kept in rounds.items():
         rows.append(
             [
-                name,
+                _named(name, kept),
                 spread(kept, REQUESTS_PER_S),
                 ratio(own, kept, REQUESTS_PER_S),
                 spread(kept, CPU_US),
@@ -113,8 +119,8 @@ def throughput_table(rounds: Rounds) -> str:
                 spread(kept, memory_mb),
             ]
         )
-    heads = ("target", "requests/s, 64 connections", "Craton ÷ it", "CPU µs a request", "by CPU")
-    more = ("cores used", "p50 ms, 1 connection", "p99 ms", "memory MB, all processes")
+    heads = ("target", "requests/s, 64 at once", "Craton ÷ it", "CPU µs a request", "by CPU")
+    more = ("cores used", "p50 ms, 1 at once", "p99 ms", "memory MB, all processes")
     return _table((*heads, *more), rows)
 
 
@@ -127,7 +133,7 @@ def stream_table(rounds: Rounds) -> str:
         added = first - direct if first is not None and direct is not None else None
         rows.append(
             [
-                name,
+                _named(name, kept),
                 spread(kept, FIRST_P50_MS, 2),
                 f"{added:.2f}" if added is not None and name != "direct" else NOTHING,
                 spread(kept, FIRST_P99_MS, 2),

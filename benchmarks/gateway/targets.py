@@ -7,12 +7,21 @@ in the fastest set-up we know, and checks a key where it can.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from wires import OpenAIWire, Wire
 
 HERE = Path(__file__).resolve().parent
 BENCH_KEY = "Authorization: Bearer sk-bench"
+
+
+class Http(StrEnum):
+    """The version of HTTP that a load is sent over, without TLS."""
+
+    ONE = "HTTP/1.1"
+    TWO = "HTTP/2"
+    """With prior knowledge: the client begins with it, and asks nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class Target:
     port: int
     command: tuple[str, ...] | None
     wire: Wire
+    http: Http = Http.ONE
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     configuration: tuple[str, ...] = ()
     """Files beside this one that are written into the run's folder, with the upstream's port."""

@@ -1,6 +1,8 @@
 """The requests that are sent, in each protocol that is measured."""
 
+import base64
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +20,7 @@ INPUT_TOKENS = 123
 """What the upstream says a prompt counts."""
 PLAIN_OUTPUT_TOKENS = 128
 """What the upstream says a plain answer counts; a streamed one counts its chunks."""
-MARK = "word"
+WORD = "word"
 """Stands once in each content chunk that the upstream streams, and so in each protocol's chunk."""
 
 
@@ -60,6 +62,15 @@ class WireRequest:
 class Wire(Protocol):
     """A protocol, with the keys to use it."""
 
+    @property
+    def mark(self) -> str:
+        """What stands once in each content chunk, as the load driver sees its bytes."""
+        ...
+
+    def text(self, body: bytes) -> bytes:
+        """The body of a streamed answer, readable."""
+        ...
+
     def request(self, load: Load, port: int) -> WireRequest:
         """The request of a load, to be sent to a port of this machine within five minutes."""
         ...
@@ -71,6 +82,11 @@ class OpenAIWire:
 
     model: str = "mock"
     headers: tuple[str, ...] = ()
+    mark: str = WORD
+
+    def text(self, body: bytes) -> bytes:
+        """The words stand in it as they are."""
+        return body
 
     def request(self, load: Load, port: int) -> WireRequest:
         """The request of a load."""
@@ -90,24 +106,15 @@ class OpenAIWire:
 
 
 @dataclass(frozen=True, slots=True)
-class ConverseWire:
-    """Amazon Bedrock's Converse and ConverseStream, signed with Signature Version 4."""
+class AwsKeys:
+    """What requests are signed with."""
 
-    model: str
     access_key_id: str
     secret_access_key: str
     region: str
 
-    def request(self, load: Load, port: int) -> WireRequest:
-        """The request of a load, signed now: a signature is good for five minutes."""
-        body = json.dumps(
-            {
-                "system": [{"text": SYSTEM}],
-                "messages": [{"role": "user", "content": [{"text": load.question}]}],
-                "inferenceConfig": {"maxTokens": TOKENS_MAX, "temperature": 0.7},
-            }
-        ).encode()
-        path = f"/model/{self.model}/converse" + ("-stream" if load.chunks else "")
+    def sign(self, path: str, body: bytes, port: int) -> WireRequest:
+        """A request to Bedrock, signed now by Signature Version 4: good for five minutes."""
         host = f"127.0.0.1:{port}"
         signed = AWSRequest(
             method="POST",
@@ -124,3 +131,61 @@ class ConverseWire:
             if name in ("Authorization", "X-Amz-Date")
         )
         return WireRequest(path, sent, body)
+
+
+@dataclass(frozen=True, slots=True)
+class ConverseWire:
+    """Amazon Bedrock's Converse and ConverseStream, signed."""
+
+    model: str
+    keys: AwsKeys
+    mark: str = WORD
+
+    def text(self, body: bytes) -> bytes:
+        """The words stand in it as they are."""
+        return body
+
+    def request(self, load: Load, port: int) -> WireRequest:
+        """The request of a load."""
+        body = {
+            "system": [{"text": SYSTEM}],
+            "messages": [{"role": "user", "content": [{"text": load.question}]}],
+            "inferenceConfig": {"maxTokens": TOKENS_MAX, "temperature": 0.7},
+        }
+        path = f"/model/{self.model}/converse" + ("-stream" if load.chunks else "")
+        return self.keys.sign(path, json.dumps(body).encode(), port)
+
+
+INVOKE_MARK = base64.b64encode(b"content_block_delt").decode()
+"""`content_block_delta`, but for its last letter, as base64 has it after `{"type":"`.
+
+A chunk of a streamed InvokeModel carries the model's own event in base64, where the text of the
+event has no one spelling. Its type has: it begins at the tenth byte, where base64 begins anew.
+"""
+INVOKE_BYTES = re.compile(rb'"bytes":"([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeWire:
+    """Amazon Bedrock's InvokeModel and its streamed form with Anthropic's body, signed."""
+
+    model: str
+    keys: AwsKeys
+    mark: str = INVOKE_MARK
+
+    def text(self, body: bytes) -> bytes:
+        """The events that the chunks carry."""
+        return b"".join(base64.b64decode(each) for each in INVOKE_BYTES.findall(body))
+
+    def request(self, load: Load, port: int) -> WireRequest:
+        """The request of a load."""
+        body = {
+            "anthropic_version": "bedrock-2023-05-31",
+            "system": SYSTEM,
+            "messages": [{"role": "user", "content": load.question}],
+            "max_tokens": TOKENS_MAX,
+            "temperature": 0.7,
+        }
+        operation = "invoke-with-response-stream" if load.chunks else "invoke"
+        path = f"/model/{self.model}/{operation}"
+        return self.keys.sign(path, json.dumps(body).encode(), port)

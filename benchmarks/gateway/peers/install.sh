@@ -4,7 +4,7 @@
 #   benchmarks/gateway/peers/install.sh [DIR]
 #
 # Needs Python 3.11 with venv, Node 20 with npm, a C compiler, and nginx
-# (`apt-get install nginx-light`).
+# (`apt-get install nginx-light`). HTTP/2 is measured with h2load (`apt-get install nghttp2-client`).
 # Takes packages from PyPI and npm only. About 1.1 GB of disk; run again, it keeps what is there.
 set -eu
 
