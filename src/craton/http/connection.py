@@ -19,7 +19,7 @@ from craton.http.limits import Code
 from craton.http.lingering import end_our_side
 from craton.http.message import HttpRequest
 from craton.http.request_reader import Received, Refusal, RequestReader, Stage
-from craton.http.responder import Http1Responder
+from craton.http.responder import GivenSocket, Http1Responder
 from craton.http.server_state import Phase, ServerState
 from craton.kernel.errors import BadRequest, CratonError, Unavailable
 
@@ -360,6 +360,19 @@ class Http1Connection(asyncio.Protocol):
             transport.abort()
         else:
             transport.close()
+
+    def give_up_socket(self) -> GivenSocket | None:
+        """Leave the socket to another protocol: this object is done but for its handler."""
+        transport, self._transport = self._transport, None
+        if transport is None or self.is_gone:
+            return None
+        given = GivenSocket(self._server, self._loop, transport, bytes(self._ahead))
+        self._phase, self.is_gone = Phase.CLOSED, True
+        self._server.connections.discard(self)
+        self._release()
+        if self._is_reading_paused:
+            transport.resume_reading()
+        return given
 
     def shut(self) -> None:
         """The server is closing: nothing more is taken from this connection."""

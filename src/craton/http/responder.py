@@ -1,13 +1,27 @@
 """Writes one answer in HTTP/1.x framing."""
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from craton.http.message import HeaderPairs
 from craton.http.response_head import BODILESS, header_lines, status_line
+from craton.http.server_state import ServerState
 
 COALESCE_BYTES_MAX = 64 * 1024
 """What is collected within one turn of the loop before it is handed on early."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSocket:
+    """A socket that another protocol takes over, and what its connection had of it."""
+
+    server: ServerState
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    ahead: bytes
+    """What came after the request that asked for the other protocol."""
 
 
 class Wire(Protocol):
@@ -40,6 +54,10 @@ class Wire(Protocol):
 
     def end(self, *, is_reset: bool) -> None:
         """Close without ending the answer."""
+        ...
+
+    def give_up_socket(self) -> GivenSocket | None:
+        """Leave the socket to another protocol; None if the client has left."""
         ...
 
 
@@ -114,6 +132,16 @@ class Http1Responder:
         shown = b"" if self._is_head or status in BODILESS else body
         first, last = status_line(status), self._connection_line()
         wire.send(b"".join((first, wire.standing_headers, lines, length, last, shown)))
+
+    def upgrade(self, headers: HeaderPairs) -> GivenSocket | None:
+        """Answer 101 and leave the socket to another protocol; None if the client has left."""
+        assert not self.is_started, "an answer was already begun"
+        lines = header_lines(headers)
+        head = (b"HTTP/1.1 101 Switching Protocols\r\n", self._wire.standing_headers, lines)
+        self._wire.send(b"".join((*head, b"connection: upgrade\r\n\r\n")))
+        given = self._wire.give_up_socket()
+        self.is_started = self.is_finished = given is not None
+        return given
 
     def start(self, status: int, headers: HeaderPairs) -> None:
         """Begin an answer of unknown length: chunked, or ended by closing for HTTP/1.0."""
