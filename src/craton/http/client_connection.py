@@ -9,6 +9,7 @@ from craton.http.counters import ClientCounters
 from craton.http.failures import ResponseBroken, ResponseTimeout, ResponseTooLarge
 from craton.http.limits import ClientLimits, Timeouts
 from craton.http.message import Headers
+from craton.http.outbox import Outbox
 from craton.http.response_reader import ResponseReader
 from craton.kernel.clock import Clock
 from craton.kernel.errors import CratonError
@@ -138,6 +139,7 @@ class ConnectionOwner(Protocol):
     limits: ClientLimits
     counters: ClientCounters
     clock: Clock
+    outbox: Outbox
 
     def release(self, connection: "ClientConnection") -> None:
         """The connection is free for another request."""
@@ -198,7 +200,7 @@ class ClientConnection(asyncio.Protocol):
         headed = self._headed = self._loop.create_future()
         self._active_ns = self._owner.clock.monotonic_ns()
         self.is_used = True
-        transport.write(data)
+        self._owner.outbox.write(self._loop, transport, data)
         return headed
 
     def resume(self) -> None:

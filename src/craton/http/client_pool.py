@@ -13,6 +13,7 @@ from craton.http.client_connection import ClientConnection
 from craton.http.counters import ClientCounters
 from craton.http.failures import ConnectFailed, ConnectTimeout, PoolFull
 from craton.http.limits import ClientLimits, Timeouts
+from craton.http.outbox import Outbox
 from craton.kernel.clock import Clock
 from craton.kernel.errors import BadRequest
 
@@ -89,6 +90,7 @@ class OriginPool:
         self.limits = limits
         self.counters = counters
         self.clock = clock
+        self.outbox = Outbox()
         self.host_line = f"host: {origin.authority}\r\n".encode("ascii")
         self._origin = origin
         self._connect = connect

@@ -332,7 +332,7 @@ class Http1Connection(asyncio.Protocol):
             return
         self._server.counters.bytes_sent += len(data)
         self._sent_bytes += len(data)
-        transport.write(data)
+        self._server.outbox.write(self._loop, transport, data)
 
     async def drain(self) -> None:
         """Wait until the client has taken most of what was sent, or is gone."""
@@ -340,7 +340,7 @@ class Http1Connection(asyncio.Protocol):
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """At the end of this turn of the loop."""
-        self._loop.call_soon(callback)
+        self._server.outbox.before_leaving(self._loop, callback)
 
     @property
     def standing_headers(self) -> bytes:
@@ -353,6 +353,7 @@ class Http1Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
+        self._server.outbox.flush()
         if is_reset:
             connected = transport.get_extra_info("socket")
             with suppress(OSError):  # already closed by the system
@@ -396,6 +397,7 @@ class Http1Connection(asyncio.Protocol):
         if self._is_reading_paused:
             self._is_reading_paused = False
             transport.resume_reading()
+        self._server.outbox.flush()
         end_our_side(transport)
 
     def _leave(self, *, is_by_client: bool = False) -> None:

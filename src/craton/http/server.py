@@ -9,6 +9,7 @@ from craton.http.connection import Http1Connection
 from craton.http.counters import ServerCounters
 from craton.http.limits import ServerLimits
 from craton.http.message import Handler, HeaderPairs, OnInternalError, Refuse
+from craton.http.outbox import Outbox
 from craton.http.refusal import plain_internal_error, plain_refusal
 from craton.http.server_state import ServerConnection
 from craton.kernel.clock import Clock, SystemClock
@@ -43,6 +44,7 @@ class HttpServer:
         self.refuse = refuse
         self.on_internal_error = on_internal_error
         self.counters = counters or ServerCounters()
+        self.outbox = Outbox()
         self.connections: set[ServerConnection] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.is_closing = False

@@ -7,6 +7,7 @@ from typing import Protocol
 from craton.http.counters import ServerCounters
 from craton.http.limits import ServerLimits
 from craton.http.message import Handler, HeaderPairs, OnInternalError, Refuse
+from craton.http.outbox import Outbox
 from craton.kernel.clock import Clock
 
 
@@ -46,6 +47,7 @@ class ServerState(Protocol):
 
     limits: ServerLimits
     counters: ServerCounters
+    outbox: Outbox
     clock: Clock
     handler: Handler
     refuse: Refuse
