@@ -7,6 +7,8 @@ from craton.apis.app import Routes
 from craton.apis.aws.operations import entries
 from craton.apis.aws.wire import AwsWire
 from craton.apis.bedrock.endpoints import AwsFallback
+from craton.apis.ec2.endpoints import Ec2
+from craton.apis.ec2.operation import Place
 from craton.apis.native.endpoints import native_endpoints
 from craton.apis.native.signals import signal_endpoints
 from craton.apis.openai.endpoints import OpenAIFinder, openai_endpoints
@@ -25,6 +27,7 @@ def endpoints(services: Services, *, default_model: str) -> Table:
     """Wire every protocol."""
     aws = AwsWire()
     aws.load()
+    ec2 = Ec2(services, Place(services.region))
     native, find_native = native_endpoints(services)
     routes = Routes(
         exact={
@@ -34,6 +37,7 @@ def endpoints(services: Services, *, default_model: str) -> Table:
             **anthropic_endpoints(services),
         },
         finders=[find_native, AnthropicFinder(services), OpenAIFinder(services)],
-        fallback=AwsFallback(services, aws),  # a path that nobody has is asked of AWS's models
+        # A path that nobody has is asked of AWS's models.
+        fallback=AwsFallback(services, aws, ec2.handlers, about_one_thing=ec2.about_resources),
     )
     return Table(routes, frozenset(entry.signing_name for entry in entries()))

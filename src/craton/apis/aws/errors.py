@@ -15,8 +15,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from craton.apis.aws.ec2_errors import name_ec2_error
+from craton.apis.aws.model import EC2, QUERY
 from craton.apis.aws.operations import REST_JSON, Entry, entries
-from craton.apis.aws.render import REQUEST_ID, Reply, xml_text
+from craton.apis.aws.render import REQUEST_ID, Reply
+from craton.apis.aws.xml import CONTENT_TYPES, DECLARATION, xml_text
 from craton.kernel.errors import CratonError, Fault, NotBuilt, NotFound
 
 COVERAGE_PAGE = "docs/coverage.md"
@@ -52,6 +55,11 @@ _COMMON = {
     "UnknownOperationException": 404,
     "SerializationException": 400,
     "MalformedQueryString": 400,
+    "InvalidAction": 400,
+    "InvalidParameterValue": 400,
+    "InvalidQueryParameter": 400,
+    "MissingAction": 400,
+    "MissingParameter": 400,
 }
 """Errors that every service has and no model declares ("Common errors" of the API references)."""
 
@@ -85,12 +93,13 @@ def render_error(error: CratonError, entry: Entry | None, request_id: str) -> Re
     if protocol == "json":
         headers.append((b"content-type", b"application/x-amz-json-1.1"))
         return status, headers, _encode({"__type": code, "message": error.message})
-    code = _QUERY_NAMES.get(code, code)
-    headers.append((b"content-type", b"text/xml"))
-    message = xml_text(error.message)
-    if protocol == "ec2":
+    if protocol == QUERY:
+        code = _QUERY_NAMES.get(code, code)
+    headers.append((b"content-type", CONTENT_TYPES[protocol]))
+    message, request_id = xml_text(error.message), xml_text(request_id)
+    if protocol == EC2:
         body = (
-            f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            f"{DECLARATION}<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error>"
             f"</Errors><RequestID>{request_id}</RequestID></Response>"
         )
     else:
@@ -106,6 +115,8 @@ def render_error(error: CratonError, entry: Entry | None, request_id: str) -> Re
 def name_error(error: CratonError, entry: Entry | None) -> tuple[str, int]:
     """The name and HTTP status of an error, among those the operation declares if it can be."""
     declared = {} if entry is None else entry.errors
+    if entry is not None and entry.protocol == EC2:
+        return name_ec2_error(error)
     code = error.code
     if code is not None:
         status = declared.get(code) or _COMMON.get(code)

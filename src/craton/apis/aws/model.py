@@ -15,6 +15,12 @@ from typing import Any
 
 import msgspec
 
+QUERY = "query"
+EC2 = "ec2"
+"""The protocol that only EC2 speaks: nearly `query`, but spelled otherwise."""
+FORMS = frozenset({QUERY, EC2})
+"""The protocols whose requests are forms and whose answers are XML."""
+
 Document = dict[str, Any]
 """A structure of a service model: member names as botocore has them, blobs as bytes."""
 
@@ -48,9 +54,14 @@ class Shape:
     is_event_stream: bool = False
     element: "Shape | None" = None
     """Of a list."""
+    element_name: str = "member"
+    """What forms and XML call each element of a list that isn't flattened."""
     key: "Shape | None" = None
     value: "Shape | None" = None
     """Of a map."""
+    key_name: str = "key"
+    value_name: str = "value"
+    """What forms and XML call the key and the value of an entry."""
     enum: tuple[str, ...] | None = None
     minimum: float | None = None
     maximum: float | None = None
@@ -73,6 +84,12 @@ class Member:
     shape: Shape
     location: Location = Location.BODY
     timestamp_format: str | None = None
+    form_name: str = ""
+    """Its name in a form: EC2's forms spell it otherwise than its answers do."""
+    xml_name: str = ""
+    """Its name in XML; of each element, where it is a flattened list."""
+    is_flattened: bool = False
+    """A list or map whose elements stand where it stands itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +113,7 @@ class ServiceModel:
     def __init__(self, service: str, source: Mapping[str, Any]) -> None:
         self.service = service
         self._source = source
+        self._is_ec2 = source["metadata"]["protocol"] == EC2
         self._shapes: dict[str, Shape] = {}
         self._operations: dict[str, Operation] = {}
 
@@ -159,19 +177,42 @@ class ServiceModel:
                 shape.located.append(made)
         if "member" in source:
             shape.element = self.shape(source["member"]["shape"])
+            plain = "item" if self._is_ec2 else "member"
+            shape.element_name = self._location_name(source["member"]) or plain
         if "key" in source:
             shape.key = self.shape(source["key"]["shape"])
             shape.value = self.shape(source["value"]["shape"])
+            shape.key_name = self._location_name(source["key"]) or "key"
+            shape.value_name = self._location_name(source["value"]) or "value"
         return shape
 
     def _member(self, name: str, source: Mapping[str, Any]) -> Member:
+        own = self._source["shapes"][source["shape"]]
+        wire_name: str = source.get("locationName", name)
+        xml_name = form_name = self._location_name(source) or name
+        is_flattened: bool = source.get("flattened", own.get("flattened", False))
+        if self._is_ec2:
+            # EC2's forms capitalise what its answers don't, and every list in them is flat.
+            located = self._location_name(source)
+            capitalised = name if located is None else located[0].upper() + located[1:]
+            form_name = source.get("queryName", capitalised)
+        elif is_flattened and own["type"] == "list":
+            xml_name = form_name = self._location_name(own["member"]) or form_name
         return Member(
             name=name,
-            wire_name=source.get("locationName", name),
+            wire_name=wire_name,
             shape=self.shape(source["shape"]),
             location=Location(source.get("location", "body")),
             timestamp_format=source.get("timestampFormat"),
+            form_name=form_name,
+            xml_name=xml_name,
+            is_flattened=is_flattened,
         )
+
+    def _location_name(self, reference: Mapping[str, Any]) -> str | None:
+        # What a reference to a shape doesn't say, the shape itself may.
+        own = self._source["shapes"][reference["shape"]]
+        return reference.get("locationName") or own.get("locationName")
 
 
 class Models:

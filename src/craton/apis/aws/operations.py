@@ -79,6 +79,8 @@ BUILT = frozenset(
         ("bedrock", "ListInferenceProfiles"),
         ("bedrock", "GetInferenceProfile"),
         ("sts", "GetCallerIdentity"),
+        ("ec2", "DescribeAvailabilityZones"),
+        ("ec2", "DescribeRegions"),
     }
 )
 """The operations that are served; the coverage page is made from this."""

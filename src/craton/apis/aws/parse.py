@@ -7,11 +7,11 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from craton.apis.aws.coerce import coerce, coerce_text, refuse
-from craton.apis.aws.model import Document, Location, Member, Operation, Shape
-from craton.apis.aws.operations import REST_JSON
-from craton.apis.aws.routes import read_form
+from craton.apis.aws.form_reader import read_document
+from craton.apis.aws.forms import Form, read_form
+from craton.apis.aws.model import FORMS, Document, Location, Member, Operation, Shape
 from craton.apis.aws.validate import validate
-from craton.kernel.errors import BadRequest, NotBuilt
+from craton.kernel.errors import BadRequest
 
 _decode = msgspec.json.Decoder().decode
 
@@ -23,23 +23,25 @@ def parse(
     raw_query: bytes,
     headers: Mapping[str, str],
     body: bytes,
+    form: Form | None = None,
     keep_unknown: bool = False,
 ) -> Document:
     """The operation's input, of the model's types and within its constraints.
 
-    `labels` are the decoded labels of the path; header names are lower-case. With `keep_unknown`,
-    members of the body that the model doesn't have stay as they came. BadRequest has AWS's words
-    and the code SerializationException (malformed) or none (a ValidationException).
+    `labels` are the decoded labels of the path; header names are lower-case; `form` are the
+    parameters where they have been read before. With `keep_unknown`, members of the body that the
+    model doesn't have stay as they came. BadRequest has AWS's words and the code
+    SerializationException (malformed), none (a ValidationException) or, for forms, EC2's.
     """
     shape = operation.input
+    if operation.protocol in FORMS:
+        read = read_form(raw_query, headers, body) if form is None else form
+        return read_document(operation, read)
     if shape is None:
         return {}
     try:
-        if operation.protocol != REST_JSON:
-            document = _parse_form(shape, operation, read_form(raw_query, headers, body))
-        else:
-            document = _parse_body(shape, body, keep_unknown=keep_unknown)
-            _add_located(shape, document, labels, raw_query, headers)
+        document = _parse_body(shape, body, keep_unknown=keep_unknown)
+        _add_located(shape, document, labels, raw_query, headers)
         validate(shape, document)
     except RecursionError:
         refuse("The body nests too deep. Send flatter JSON", ())
@@ -151,20 +153,3 @@ def _add_from_query(member: Member, document: Document, query: list[tuple[str, s
         )
     elif texts:
         document[member.name] = coerce_text(member.shape, texts[0], path, timestamp_format=form)
-
-
-def _parse_form(shape: Shape, operation: Operation, form: Mapping[str, str]) -> Document:
-    """The input of a query protocol; structures and lists wait for an operation that has any."""
-    document: Document = {}
-    for name, member in shape.members.items():
-        if member.shape.kind in ("structure", "list", "map", "blob"):
-            if any(key.split(".")[0] == member.wire_name for key in form):
-                raise NotBuilt(
-                    f"{operation.service}.{operation.name} is not served with {name!r} yet. Leave "
-                    "it out."
-                )
-        elif member.wire_name in form:
-            document[name] = coerce_text(
-                member.shape, form[member.wire_name], ((), name), timestamp_format="iso8601"
-            )
-    return document

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from craton.apis.aws.model import Document, Location, Operation, Shape
-from craton.apis.aws.operations import REST_JSON
+from craton.apis.aws.model import FORMS, Document, Location, Operation, Shape
 from craton.apis.aws.validate import violations
+from craton.apis.aws.xml import CONTENT_TYPES, write_answer
 
 Reply = tuple[int, list[tuple[bytes, bytes]], bytes]
 """HTTP status, headers, body."""
@@ -20,8 +20,10 @@ _encode = msgspec.json.Encoder().encode
 
 def render(operation: Operation, document: Document, request_id: str) -> Reply:
     """The answer of an operation; its output's members by botocore's names, blobs as bytes."""
-    if operation.protocol != REST_JSON:
-        return _render_xml(operation, document, request_id)
+    if operation.protocol in FORMS:
+        content_type = (b"content-type", CONTENT_TYPES[operation.protocol])
+        body = write_answer(operation, document, request_id).encode()
+        return operation.status, [content_type, (REQUEST_ID, request_id.encode())], body
     shape, status = operation.output, operation.status
     headers = [(REQUEST_ID, request_id.encode())]
     if shape is None:
@@ -126,51 +128,3 @@ def _text(shape: Shape, value: Any, form: str) -> str:  # noqa: ANN401 - what th
     if shape.kind == "timestamp":
         return write_timestamp(value, shape.timestamp_format or form)
     return str(value)
-
-
-# --- the query protocol's XML -------------------------------------------------------------------
-
-
-_XML = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-    | {chr(point): "?" for point in range(32) if chr(point) not in "\t\n\r"}
-)
-
-
-def xml_text(text: str) -> str:
-    """A text inside an element; characters that XML 1.0 can't hold become `?`."""
-    return text.translate(_XML).encode(errors="replace").decode()
-
-
-def _render_xml(operation: Operation, document: Document, request_id: str) -> Reply:
-    result = ""
-    if operation.output is not None and operation.result_wrapper is not None:
-        inner = _xml_members(operation.output, document)
-        result = f"<{operation.result_wrapper}>{inner}</{operation.result_wrapper}>"
-    body = (
-        f'<{operation.name}Response xmlns="{operation.namespace}">{result}'
-        f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
-        f"</{operation.name}Response>"
-    )
-    headers = [(b"content-type", b"text/xml"), (REQUEST_ID, request_id.encode())]
-    return operation.status, headers, body.encode()
-
-
-def _xml_members(shape: Shape, document: Document) -> str:
-    parts: list[str] = []
-    for name, member in shape.members.items():
-        value = document.get(name)
-        if value is not None:
-            inner = _xml_value(member.shape, value)
-            parts.append(f"<{member.wire_name}>{inner}</{member.wire_name}>")
-    return "".join(parts)
-
-
-def _xml_value(shape: Shape, value: Any) -> str:  # noqa: ANN401 - what the shape says
-    if shape.kind == "structure":
-        return _xml_members(shape, value)
-    if shape.kind == "list":
-        assert shape.element is not None
-        element = shape.element
-        return "".join(f"<member>{_xml_value(element, item)}</member>" for item in value)
-    return xml_text(_text(shape, value, "iso8601"))

@@ -9,20 +9,21 @@ with one path for everything are told apart by `Action=` (query) or `X-Amz-Targe
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from craton.apis.aws.forms import read_form
+from craton.apis.aws.model import EC2
 from craton.apis.aws.operations import REST_JSON, Entry
-from craton.kernel.errors import BadRequest
+from craton.kernel.errors import BadRequest, CratonError
 
 SEGMENTS_MAX = 32
 _KEPT_MAX = 1024
 _KEPT_BYTES_MAX = 256
 """How many matches are kept, and of paths up to which length: clients use few models."""
-_FORM = "application/x-www-form-urlencoded"
-_FORM_BYTES_MAX = 1024 * 1024
 _CLAIMED_SERVICE = re.compile(r"Credential=[^,]*?/([a-z0-9-]+)/aws4_request")
+_PRESIGNED_SERVICE = re.compile(rb"[^&]*?(?:%2F|/)([a-z0-9-]+)(?:%2F|/)aws4_request")
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -30,6 +31,13 @@ class Match(msgspec.Struct, frozen=True):
 
     entry: Entry
     labels: dict[str, str] = {}
+    form: dict[str, str] | None = None
+    """The parameters, where they were read to find the operation."""
+    refusal: CratonError | None = None
+    """Why no operation could be found, where its service is known all the same.
+
+    `entry` stands for that service then, so that the refusal is told as the service tells it.
+    """
 
 
 @dataclass(slots=True)
@@ -49,7 +57,8 @@ class Routes:
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._root = _Node()
         self._found: dict[tuple[str, bytes], Match] = {}
-        self._actions: dict[tuple[str, str], Entry] = {}
+        self._actions: dict[str, list[Entry]] = {}
+        self._services: list[Entry] = []
         self._targets: dict[str, Entry] = {}
         for entry in entries:
             if entry.protocol == REST_JSON:
@@ -57,7 +66,9 @@ class Routes:
             elif entry.protocol == "json":
                 self._targets[entry.name] = entry
             else:
-                self._actions[entry.api_version, entry.name] = entry
+                self._actions.setdefault(entry.name, []).append(entry)
+                if all(entry.service != known.service for known in self._services):
+                    self._services.append(msgspec.structs.replace(entry, name="", errors={}))
 
     def find(
         self,
@@ -154,42 +165,85 @@ class Routes:
         if target is not None:
             entry = self._targets.get(target.rpartition(".")[2])
             return None if entry is None else Match(entry=entry)
-        form = read_form(raw_query, headers, body)
+        try:
+            form = read_form(raw_query, headers, body)
+        except CratonError as error:
+            service = self._claimed(raw_query, headers, None)
+            if service is None:
+                raise
+            return Match(entry=service, refusal=error)
+        return self._find_by_action(form, raw_query, headers)
+
+    def _find_by_action(
+        self, form: dict[str, str], raw_query: bytes, headers: Mapping[str, str]
+    ) -> Match | None:
         action, version = form.get("Action"), form.get("Version")
-        if action is None:
+        found = self._actions.get(action or "", [])
+        found = [entry for entry in found if version in (None, entry.api_version)]
+        if len(found) > 1:
+            name = _claimed_name(raw_query, headers)
+            found.sort(key=lambda entry: entry.signing_name != name)
+        if found:
+            return Match(entry=found[0], form=form)
+        service = self._claimed(raw_query, headers, version)
+        if service is None or (action is None and not form):
             return None
-        for (api_version, name), entry in self._actions.items():
-            if name == action and version in (None, api_version):
-                return Match(entry=entry)
+        return Match(entry=service, refusal=_unknown_action(service, action, version))
+
+    def _claimed(
+        self, raw_query: bytes, headers: Mapping[str, str], version: str | None
+    ) -> Entry | None:
+        """The service that a form is meant for, by signature, host or version, as an entry."""
+        name = _claimed_name(raw_query, headers)
+        host = headers.get("host", "").partition(".")[0]
+        for claim in (name, host):
+            for service in self._services:
+                if claim is not None and claim == service.signing_name:
+                    return service
+        for service in self._services:
+            if version == service.api_version:
+                return service
         return None
 
 
-def read_form(raw_query: bytes, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-    """The parameters of a query protocol's request: those of the query, then of the body."""
-    pairs = _pairs(raw_query)
-    if headers.get("content-type", "").startswith(_FORM) and len(body) <= _FORM_BYTES_MAX:
-        pairs += _pairs(body)
-    return dict(pairs)
-
-
-def _pairs(text: bytes) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(text.decode("latin-1"), keep_blank_values=True, errors="strict")
-    except ValueError as error:
-        raise BadRequest(
-            "The parameters are not UTF-8 in percent-encoding. Encode them so.",
-            code="MalformedQueryString",
-        ) from error
+def _unknown_action(service: Entry, action: str | None, version: str | None) -> CratonError:
+    if action is None:
+        return BadRequest("The request must contain the parameter Action", code="MissingAction")
+    shown = action[:100]
+    if service.protocol != EC2:
+        spoken = "NO_VERSION_SPECIFIED" if version is None else version[:40]
+        message = f"Could not find operation {shown} for version {spoken}"
+        return BadRequest(message, code="InvalidAction")
+    if version not in (None, service.api_version):
+        return BadRequest(
+            f"The requested version ( {version[:40]} ) of service AmazonEC2 does not exist. This "
+            f"cloud has {service.api_version}.",
+            code="NoSuchVersion",
+        )
+    return BadRequest(
+        f"The action {shown} is not valid for this web service.", code="InvalidAction"
+    )
 
 
 def _by_signing_name(
     ends: list[tuple[Entry, tuple[str, ...]]], headers: Mapping[str, str]
 ) -> tuple[Entry, tuple[str, ...]]:
-    claimed = _CLAIMED_SERVICE.search(headers.get("authorization", "")[:1024])
+    claimed = _claimed_name(b"", headers)
     for end in ends:
-        if claimed is not None and end[0].signing_name == claimed[1]:
+        if end[0].signing_name == claimed:
             return end
     return ends[0]
+
+
+def _claimed_name(raw_query: bytes, headers: Mapping[str, str]) -> str | None:
+    """The service that a signature says it is for, in a header or in a presigned query."""
+    found = _CLAIMED_SERVICE.search(headers.get("authorization", "")[:1024])
+    if found is not None:
+        return found[1]
+    # Matched where it begins and no further, so that a hostile query costs no more than this.
+    credential = raw_query.partition(b"X-Amz-Credential=")[2][:512]
+    presigned = _PRESIGNED_SERVICE.match(credential)
+    return None if presigned is None else presigned[1].decode()
 
 
 def _decoded(value: str) -> str:

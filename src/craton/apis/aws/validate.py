@@ -6,7 +6,7 @@ check minimums and required members only), and the tests hold our own answers to
 
 from collections.abc import Callable, Sized
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from craton.apis.aws.coerce import Path, path_text
 from craton.apis.aws.model import Shape
@@ -18,7 +18,17 @@ TOLD_MAX = 20
 SHOWN_CHARACTERS_MAX = 128
 PATTERN_CHARACTERS_MAX = 20_000
 """The longest text that a pattern without a maximum is tried on."""
+NOT_NULL = "Member must not be null"
 _ANYTHING = r"[\s\S]*"
+
+
+class Violation(NamedTuple):
+    """One constraint that a value breaks."""
+
+    path: Path
+    constraint: str
+    value: str | None
+    """The value, where it may be shown."""
 
 
 class Violations:
@@ -31,10 +41,13 @@ class Violations:
         self.is_typed = is_typed
         self.count = 0
         self.told: list[str] = []
+        self.first: Violation | None = None
 
     def add(self, path: Path, constraint: str, value: str | None = None) -> None:
         """Note one violation; `value` is shown where it may be."""
         self.count += 1
+        if self.first is None:
+            self.first = Violation(path, constraint, value)
         if self.count <= TOLD_MAX:
             shown = "Value" if value is None else f"Value '{value}'"
             self.told.append(
@@ -55,6 +68,13 @@ def validate(shape: Shape, value: object) -> None:
     _check(shape, value, (), found)
     if found.count:
         raise BadRequest(found.message())
+
+
+def first_violation(shape: Shape, value: object) -> Violation | None:
+    """The first constraint that a coerced value breaks, for services that tell of one only."""
+    found = Violations(is_typed=True)
+    _check(shape, value, (), found)
+    return found.first
 
 
 def violations(shape: Shape, value: object) -> list[str]:
@@ -81,7 +101,7 @@ def _check(shape: Shape, value: Any, path: Path, found: Violations) -> None:  # 
 def _structure(shape: Shape, value: dict[str, Any], path: Path, found: Violations) -> None:
     for name in shape.required:
         if name not in value:
-            found.add((path, name), "Member must not be null")
+            found.add((path, name), NOT_NULL)
     if shape.is_union and len(value) != 1:
         names = ", ".join(sorted(shape.members))
         found.add(path, f"Member must have exactly one of its members set: [{names}]")
@@ -98,7 +118,7 @@ def _list(shape: Shape, value: list[Any], path: Path, found: Violations) -> None
     assert element is not None
     for index, item in enumerate(value):
         if item is None:
-            found.add((path, index), "Member must not be null")
+            found.add((path, index), NOT_NULL)
         else:
             _check(element, item, (path, index), found)
 

@@ -48,7 +48,10 @@ class AwsWire:
         headers: Mapping[str, str],
         body: bytes,
     ) -> Match | None:
-        """The operation a request is for, built or not; None if no service has it."""
+        """The operation a request is for, built or not; None if no service has it.
+
+        A match with a `refusal` is for no operation, but its service is known.
+        """
         return self._routes.find(method, raw_path, raw_query, headers, body)
 
     def parse(
@@ -56,6 +59,8 @@ class AwsWire:
     ) -> Document:
         """The input of the operation, checked against its model; NotBuilt if it isn't served."""
         entry = match.entry
+        if match.refusal is not None:
+            raise match.refusal
         if entry.key not in self._built:
             raise not_built(entry)
         return parse(
@@ -64,6 +69,7 @@ class AwsWire:
             raw_query=raw_query,
             headers=headers,
             body=body,
+            form=match.form,
             keep_unknown=entry.name in _KEEPS_UNKNOWN,
         )
 

@@ -51,9 +51,18 @@ ABOUT_ONE_THING = frozenset(
 class AwsFallback:
     """Finds the endpoint of an AWS request; there always is one, if only to say no."""
 
-    def __init__(self, services: Services, aws: AwsWire) -> None:
+    def __init__(
+        self,
+        services: Services,
+        aws: AwsWire,
+        others: Mapping[Operation, Handler] | None = None,
+        *,
+        about_one_thing: frozenset[Operation] = frozenset(),
+    ) -> None:
+        """Take the wire, and the handlers of services that stand elsewhere."""
         self._services = services
         self._aws = aws
+        self._about_one_thing = ABOUT_ONE_THING | about_one_thing
         inference = InferenceHandlers(services)
         self._handlers: dict[Operation, Handler] = {
             ("bedrock-runtime", "Converse"): inference.converse,
@@ -70,8 +79,11 @@ class AwsFallback:
             ("bedrock", "ListInferenceProfiles"): self._list_inference_profiles,
             ("bedrock", "GetInferenceProfile"): self._get_inference_profile,
             ("sts", "GetCallerIdentity"): self._get_caller_identity,
+            **(others or {}),
         }
-        assert self._handlers.keys() == BUILT, "a built operation has no handler, or the reverse"
+        assert others is None or self._handlers.keys() == BUILT, (
+            "a built operation has no handler, or the reverse"
+        )
 
     def __call__(self, request: HttpRequest) -> Endpoint:
         """The endpoint of a request that no other protocol took."""
@@ -90,6 +102,8 @@ class AwsFallback:
                 raise self._aws.unknown(exchange.request.method, exchange.request.raw_path)
 
             return Endpoint(call, refuse, None)
+        if match.refusal is not None:
+            return Endpoint(call, _refusal(match.refusal), None)
 
         async def run(exchange: Exchange) -> None:
             params = self._aws.parse(match, request.raw_query, headers, request.body)
@@ -97,7 +111,7 @@ class AwsFallback:
 
         entry = match.entry
         action = ACTIONS.get(entry.key) or f"{entry.signing_name}:{entry.name}"
-        return Endpoint(call, run, action, None if entry.key in ABOUT_ONE_THING else "*")
+        return Endpoint(call, run, action, None if entry.key in self._about_one_thing else "*")
 
     async def _list_foundation_models(
         self, exchange: Exchange, call: Call, params: Document

@@ -1,0 +1,85 @@
+"""The table of EC2's operations, and what all of them have done for them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from craton.apis.aws.ec2_errors import ec2_error
+from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Place
+from craton.apis.ec2.regions import describe_availability_zones, describe_regions
+from craton.apis.exchange import Exchange
+from craton.apis.services import Services
+
+SERVICE = "ec2"
+DRY_RUN = "DryRun"
+
+OPERATIONS: Mapping[str, Ec2Operation] = {
+    "DescribeAvailabilityZones": Ec2Operation(describe_availability_zones),
+    "DescribeRegions": Ec2Operation(describe_regions),
+}
+
+Key = tuple[str, str]
+"""Service and operation name."""
+
+
+class Answers(Protocol):
+    """What an operation needs of the wire: to leave its output there."""
+
+    def respond(self, exchange: Exchange, document: Document) -> None:
+        """Answer with the operation's output."""
+        ...
+
+
+Handler = Callable[[Exchange, Answers, Document], Awaitable[None]]
+
+
+class Ec2:
+    """EC2's operations as the server calls them."""
+
+    def __init__(
+        self,
+        services: Services,
+        place: Place,
+        operations: Mapping[str, Ec2Operation] = OPERATIONS,
+    ) -> None:
+        self._services = services
+        self._place = place
+        self._operations = operations
+
+    @property
+    def handlers(self) -> dict[Key, Handler]:
+        """What answers each operation."""
+        return {(SERVICE, name): self._handler(name) for name in self._operations}
+
+    @property
+    def about_resources(self) -> frozenset[Key]:
+        """The operations that ask about their resources themselves, before they do anything."""
+        rows = self._operations.items()
+        return frozenset((SERVICE, name) for name, row in rows if row.resources is not None)
+
+    def _handler(self, name: str) -> Handler:
+        operation = self._operations[name]
+        action = f"{SERVICE}:{name}"
+
+        async def handle(exchange: Exchange, answers: Answers, params: Document) -> None:
+            asked = self._asked(exchange)
+            if operation.resources is not None:
+                for arn in operation.resources(asked, params):
+                    exchange.allowed.admit(action, arn)
+            if params.get(DRY_RUN):
+                # Only whoever was authorised gets so far; the others were told so.
+                raise ec2_error(
+                    "DryRunOperation", "Request would have succeeded, but DryRun flag is set."
+                )
+            answers.respond(exchange, await operation.run(asked, params))
+
+        return handle
+
+    def _asked(self, exchange: Exchange) -> Asked:
+        assert exchange.principal is not None, "a handler ran before its caller was known"
+        host = exchange.request.headers.get(b"host") or b""
+        return Asked(
+            principal=exchange.principal,
+            place=self._place,
+            host=host.decode("latin-1"),
+            now_ms=self._services.clock.now_ns() // 1_000_000,
+        )

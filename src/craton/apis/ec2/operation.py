@@ -1,0 +1,46 @@
+"""What an operation of EC2 is here: a function from its input to its output.
+
+A row of the table says nothing more than what differs: the function, and which resources it is
+about, where policies decide by resource. All else is done for it: reading and checking the input,
+authorisation, `DryRun`, rendering, errors.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from craton.access.records import Principal
+
+Document = dict[str, Any]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where capacity is in this cloud: its one region, and the zones of it."""
+
+    region: str
+    zones: tuple[str, ...] = ("a",)
+    """Each zone's letter, which stands after the region's name."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Who asks, where, and when."""
+
+    principal: Principal
+    place: Place
+    host: str
+    """The name and port by which the client reached this cloud; empty if it didn't say."""
+    now_ms: int
+
+
+Run = Callable[[Asked, Document], Awaitable[Document]]
+Resources = Callable[[Asked, Document], Sequence[str]]
+
+
+class Ec2Operation(msgspec.Struct, frozen=True):
+    """One row of the table of operations."""
+
+    run: Run
+    """From the checked input to the output; raises `ec2_error`, or any error of the tree."""
+    resources: Resources | None = None
+    """The ARNs it is about, each of which the caller must be allowed; None is `*`."""
