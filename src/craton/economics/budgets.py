@@ -215,9 +215,10 @@ class Budgets:
     def verified(self, connection: Connection, verdict: Verdict) -> Verdict:
         """The verdict, with a fault for each budget whose sum isn't that of its postings.
 
-        Runs beside the posts: the postings are read between two looks at the sums, which only grow
-        while a period runs, so a right sum lies between them. A post that was committed and is
-        about to be added may be missed once, but not every time.
+        Runs beside the posts: the postings are read between two looks at the sums, and a right sum
+        lies between them, unless a credit came in. A post that was committed and is about to be
+        added, or one that is counted and about to be committed, may be missed once, but not every
+        time.
         """
         faults: list[str] = []
         states = list(self._by_id.values())

@@ -12,6 +12,7 @@ from craton.economics.meters import UsageRecord, tokens_of
 from craton.economics.prices import PriceBook, Rated
 from craton.economics.tables import POSTINGS, USAGE
 from craton.kernel.metrics import Metrics
+from craton.kernel.units import Nanos
 from craton.store.database import Dialect, Insertion, Statement
 from craton.store.documents import Transaction
 
@@ -91,6 +92,29 @@ class Ledger:
         if budgets is not None and spent:
             transaction.after_commit.append(lambda: budgets.posted(spent))
         return replies
+
+    def enter(self, transaction: Transaction, record: UsageRecord, rated: Rated) -> None:
+        """Write one record whose amount was agreed, not rated now: a fee, or a credit below zero.
+
+        For commands that decide and post in one commit. Budgets count it at once, so that what is
+        decided after it in the same group sees it; they take it back if the group isn't kept.
+        """
+        usage = (
+            *(record.request_id, record.at_ms, record.account, record.project, record.principal),
+            *(record.resource, record.replica, record.outcome),
+            self._encode(record.quantities).decode(),
+        )
+        lines = _lines(record, rated.amount, rated.currency) if rated.amount else []
+        if rated.payee is not None and rated.payee_amount:
+            lines += _share(record, rated.payee, rated.payee_amount, rated.currency)
+        _INSERT_USAGE.execute(transaction.connection, [usage])
+        _INSERT_POSTINGS.execute(transaction.connection, lines)
+        budgets = self._budgets
+        if budgets is not None and rated.amount:
+            spent = [(record, rated)]
+            back = [(record, msgspec.structs.replace(rated, amount=Nanos(-rated.amount)))]
+            budgets.posted(spent)
+            transaction.undo.append(lambda: budgets.posted(back))
 
     def _known(self, transaction: Transaction, records: Sequence[UsageRecord]) -> set[str]:
         ids = self._encode([record.request_id for record in records]).decode()

@@ -18,10 +18,24 @@ class Meter(StrEnum):
     CACHE_WRITE_TOKENS = "cache_write_tokens"
     CHIP_US = "chip_us"
     """The request's share of its replica's busy time, in microseconds. Recorded, rarely priced."""
+    BLOCK_CHIP_S = "block_chip_s"
+    """Chip-seconds of a capacity block, counted when it is bought."""
+    ON_DEMAND_CHIP_S = "on_demand_chip_s"
+    """Chip-seconds held on demand, by a lease or an open reservation."""
+    INTERRUPTIBLE_CHIP_S = "interruptible_chip_s"
+    """Chip-seconds of a lease that may be taken back."""
+    RESERVED_CHIP_S = "reserved_chip_s"
+    """Chip-seconds of a lease inside a reservation, which is paid for already."""
+    COMMITTED_CHIP_S = "committed_chip_s"
+    """Chip-seconds of a commitment: what was due in a period, used or not."""
 
 
 PROMPT_TOKENS = "prompt_tokens"
 """In a hold: input of which it isn't known yet what a cache will serve or keep."""
+HOURLY = frozenset(
+    (Meter.BLOCK_CHIP_S, Meter.ON_DEMAND_CHIP_S, Meter.INTERRUPTIBLE_CHIP_S, Meter.RESERVED_CHIP_S)
+)
+"""Meters of seconds, priced by the hour."""
 TOKENS = frozenset(
     (
         *(Meter.INPUT_TOKENS, Meter.OUTPUT_TOKENS),

@@ -2,20 +2,20 @@
 
 A file states its currency, the day it takes effect, and where its figures come from. The newest
 file in effect that prices a resource wins for that resource. A price is nano-units of currency a
-million counted, so `0.02` USD a million tokens is 20,000,000.
+million counted, so `0.02` USD a million tokens is 20,000,000; chip-seconds are priced by the hour.
 """
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
 
-from craton.economics.meters import PROMPT_TOKENS, Meter
+from craton.economics.meters import HOURLY, PROMPT_TOKENS, Meter
 from craton.kernel.errors import BadRequest
-from craton.kernel.units import Nanos, cost, nanos
+from craton.kernel.units import Nanos, cost, hourly_cost, nanos
 
 ANY_RESOURCE = "*"
 _INPUT = (Meter.INPUT_TOKENS, Meter.CACHE_READ_TOKENS, Meter.CACHE_WRITE_TOKENS)
@@ -34,6 +34,8 @@ class Tariff:
     """The lab that is paid a share, if any."""
     share_permille: int = 0
     """The payee's share of the price, in thousandths."""
+    hourly: Mapping[Meter, int] = field(default_factory=dict[Meter, int])
+    """Nano-units an hour of what a meter counts the seconds of."""
 
 
 # A struct and not a dataclass: two are made for each request, and a frozen dataclass takes seven
@@ -89,6 +91,9 @@ class PriceBook:
             quantity = quantities.get(meter)
             if quantity:
                 amount += cost(quantity, price)
+        if tariff.hourly:
+            for meter, price in tariff.hourly.items():
+                amount += hourly_cost(quantities.get(meter, 0), price)
         share = cost(amount, tariff.share_permille * 1000) if tariff.payee else 0
         return Rated(Nanos(amount), tariff.currency, tariff.payee, Nanos(share))
 
@@ -148,22 +153,10 @@ def _tariff(
     resource = entry.get("resource")
     if not isinstance(resource, str):
         raise BadRequest(f"Price file {name}: an entry has no `resource`.")
-    prices: dict[Meter, int] = {}
-    per_million = entry.get("per_million")
-    if not isinstance(per_million, dict):
-        raise BadRequest(f"Price file {name}: {resource} has no table `per_million`.")
-    for meter, price in per_million.items():  # pyright: ignore[reportUnknownVariableType] - TOML
-        if meter not in set(Meter):
-            raise BadRequest(
-                f"Price file {name}: {resource} prices {meter!r}; meters are {list(Meter)}."
-            )
-        try:
-            prices[Meter(str(meter))] = _price(str(price))  # pyright: ignore[reportUnknownArgumentType] - TOML
-        except (ValueError, ArithmeticError):
-            raise BadRequest(
-                f"Price file {name}: {resource} {meter} is {price!r}; "
-                "write a decimal of at most nine places as a string, such as '0.02'."
-            ) from None
+    if "per_million" not in entry and "per_hour" not in entry:
+        raise BadRequest(f"Price file {name}: {resource} has no table `per_million` or `per_hour`.")
+    hourly = _prices(name, resource, "per_hour", entry, HOURLY)
+    prices = _prices(name, resource, "per_million", entry, frozenset(Meter) - HOURLY)
     payee, share = entry.get("payee"), entry.get("share_permille", 0)
     if not isinstance(share, int) or not 0 <= share <= 1000:
         raise BadRequest(f"Price file {name}: {resource} share_permille must be 0 to 1000.")
@@ -175,4 +168,29 @@ def _tariff(
         source=source,
         payee=str(payee) if payee is not None else None,
         share_permille=share,
+        hourly=hourly,
     )
+
+
+def _prices(
+    name: str, resource: str, table: str, entry: dict[str, object], meters: frozenset[Meter]
+) -> dict[Meter, int]:
+    """One table of an entry, in nano-units."""
+    written = entry.get(table, {})
+    if not isinstance(written, dict):
+        raise BadRequest(f"Price file {name}: {resource} has no table `{table}`.")
+    prices: dict[Meter, int] = {}
+    for meter, price in written.items():  # pyright: ignore[reportUnknownVariableType] - TOML
+        if meter not in meters:
+            raise BadRequest(
+                f"Price file {name}: {resource} prices {meter!r} in {table}; its meters are "
+                f"{sorted(meters)}."
+            )
+        try:
+            prices[Meter(str(meter))] = _price(str(price))  # pyright: ignore[reportUnknownArgumentType] - TOML
+        except (ValueError, ArithmeticError):
+            raise BadRequest(
+                f"Price file {name}: {resource} {meter} is {price!r}; "
+                "write a decimal of at most nine places as a string, such as '0.02'."
+            ) from None
+    return prices

@@ -11,6 +11,7 @@ Nanos = NewType("Nanos", int)
 
 NANOS_PER_UNIT = 1_000_000_000
 PRICE_QUANTITY = 1_000_000
+SECONDS_PER_HOUR = 3600
 
 # Python's own context would round what has more than 28 digits, and say nothing.
 _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
@@ -20,6 +21,13 @@ def cost(quantity: int, price_nanos_per_million: int) -> Nanos:
     """What `quantity` costs at a price, rounded half to even to a whole nano-unit."""
     whole, rest = divmod(quantity * price_nanos_per_million, PRICE_QUANTITY)
     half = PRICE_QUANTITY // 2
+    return Nanos(whole + (1 if rest > half or (rest == half and whole & 1) else 0))
+
+
+def hourly_cost(seconds: int, price_nanos_per_hour: int) -> Nanos:
+    """What so many seconds cost at a price an hour, rounded half to even to a whole nano-unit."""
+    whole, rest = divmod(seconds * price_nanos_per_hour, SECONDS_PER_HOUR)
+    half = SECONDS_PER_HOUR // 2
     return Nanos(whole + (1 if rest > half or (rest == half and whole & 1) else 0))
 
 

@@ -19,10 +19,12 @@ from craton.economics.contract import (
     Void,
 )
 from craton.economics.meters import PROMPT_TOKENS, Meter, Outcome, UsageRecord
-from craton.economics.prices import PriceBook, Tariff
+from craton.economics.prices import PriceBook, Rated, Tariff
 from craton.kernel.errors import BudgetExceeded, NotFound
 from craton.kernel.ids import Ids, first_id
-from tests.fakes.ledgers import AT_MS, Books
+from craton.kernel.units import Nanos
+from craton.store.documents import Transaction
+from tests.fakes.ledgers import AT_MS, Books, usage_record
 
 pytestmark = pytest.mark.usefixtures("any_database")
 
@@ -349,6 +351,23 @@ def test_a_hold_before_midnight_bounds_a_post_at_tomorrows_price(bank: Bank) -> 
     assert bank.admit(bank.hold(10, model="lab.dearer")).amount == 10
     bank.clock.advance(seconds=(DAY_MS - AT_MS % DAY_MS) / 1000 - 60)
     assert bank.admit(bank.hold(10, model="lab.dearer")).amount == 30
+
+
+def test_a_fee_counts_for_the_next_command_of_its_group_and_not_if_that_is_undone(
+    bank: Bank,
+) -> None:
+    bank.budget(100)
+    record = usage_record(1, account="acc", resource="pool")
+    fee = Rated(Nanos(60), "USD", None, Nanos(0))
+    writing = Transaction(bank.connection, AT_MS)
+    bank.connection.execute("BEGIN")
+    bank.ledger.enter(writing, record, fee)
+    with pytest.raises(BudgetExceeded):
+        bank.admit(bank.hold(41))
+    bank.connection.execute("ROLLBACK")
+    for take_back in reversed(writing.undo):
+        take_back()
+    bank.admit(bank.hold(100))
 
 
 def test_verify_compares_every_budget_with_its_postings(bank: Bank) -> None:

@@ -19,7 +19,8 @@ from craton.economics.contract import (
 )
 from craton.economics.ledger import Ledger
 from craton.economics.meters import Meter, UsageRecord
-from craton.economics.prices import PriceBook, Tariff
+from craton.economics.prices import PriceBook, Rated, Tariff
+from craton.kernel.units import Nanos
 from tests.fakes.ledgers import AT_MS, Books, usage_record
 
 pytestmark = pytest.mark.usefixtures("any_database")
@@ -63,6 +64,35 @@ def test_a_labs_share_is_a_cost_and_a_payable(books: Books) -> None:
     assert books.balance("cost/share/lab.shared") == 411_111
     assert books.balance("payable/the-lab") == -411_111
     assert books.rows("SELECT sum(amount) FROM postings") == [(0,)]
+
+
+def test_a_fee_and_its_credit_are_records_of_their_own(books: Books) -> None:
+    record = usage_record(1, resource="trn2.48xlarge", block_chip_s=3600)
+    back = usage_record(2, resource="trn2.48xlarge")
+    books.commit(lambda writing: books.ledger.enter(writing, record, rated(2_235)))
+    books.commit(lambda writing: books.ledger.enter(writing, back, rated(-235)))
+    assert books.balance("customer/111111111111") == 2_000
+    assert books.balance("revenue/trn2.48xlarge") == -2_000
+    assert statements.verify(books.connection, VerifyQuery()).faults == []
+
+
+def test_a_fee_shares_with_a_payee(books: Books) -> None:
+    record = usage_record(1, resource="pool")
+    fee = Rated(Nanos(100), "USD", "the-owner", Nanos(60))
+    books.commit(lambda writing: books.ledger.enter(writing, record, fee))
+    assert books.balance("payable/the-owner") == -60
+    assert books.balance("cost/share/pool") == 60
+
+
+def test_nothing_owed_is_a_record_without_postings(books: Books) -> None:
+    record = usage_record(1, resource="pool", reserved_chip_s=9)
+    books.commit(lambda writing: books.ledger.enter(writing, record, rated(0)))
+    assert books.rows("SELECT count(*) FROM usage") == [(1,)]
+    assert books.rows("SELECT count(*) FROM postings") == [(0,)]
+
+
+def rated(amount: int) -> Rated:
+    return Rated(Nanos(amount), "USD", None, Nanos(0))
 
 
 def test_posting_twice_is_once(books: Books) -> None:

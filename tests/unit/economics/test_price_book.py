@@ -128,3 +128,32 @@ def test_a_wrong_price_file_is_refused_whole_and_says_where(text: str, says: str
         read_price_file("mine.toml", text)
     assert "mine.toml" in refused.value.message
     assert says in refused.value.message
+
+
+def test_chip_seconds_are_priced_by_the_hour() -> None:
+    text = HEAD + (
+        '[[price]]\nresource = "trn2.48xlarge"\n'
+        'per_hour = { block_chip_s = "2.23505", on_demand_chip_s = "0.000000001" }\n'
+    )
+    book = PriceBook(read_price_file("capacity.toml", text))
+
+    def rated(**quantities: int) -> int:
+        return book.rate("trn2.48xlarge", quantities, NOV_1_2026_MS).amount
+
+    assert rated(block_chip_s=3600 * 16) == 35_760_800_000
+    assert rated(block_chip_s=1) == 620_847  # 620847.22
+    assert [rated(on_demand_chip_s=s) for s in (1800, 1801, 5400)] == [0, 1, 2]  # half to even
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ('per_hour = { input_tokens = "1" }', "prices 'input_tokens' in per_hour"),
+        ('per_million = { block_chip_s = "1" }', "prices 'block_chip_s' in per_million"),
+        ("per_hour = 3", "no table `per_hour`"),
+        ('per_hour = { block_chip_s = "-1" }', "block_chip_s is '-1'"),
+    ],
+)
+def test_a_price_under_the_wrong_heading_is_refused(entry: str, words: str) -> None:
+    with pytest.raises(BadRequest, match=words):
+        read_price_file("own.toml", HEAD + f'[[price]]\nresource = "x"\n{entry}\n')

@@ -109,7 +109,7 @@ def test_an_unknown_name_is_not_found_and_a_good_one_is_shown(
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ('"p5en.48xlarge"\nhosts = 5', '"p5em.48xlarge"\nhosts = 5', 17, "Did you mean p5e.48xlarge, p5en"),
+        ('"p5en.48xlarge"\nhosts = 5', '"p5em.48xlarge"\nhosts = 5', 17, "Did you mean p5e."),
         ('name = "b"', 'name = "a1"', 20, "a1 is there already"),
         ('name = "south"', 'name = "north"', 27, "north is there already"),
         ("power_kw = 500", "power_kw = 100", 8, "its racks need 206 kW at full load"),

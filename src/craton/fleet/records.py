@@ -1,0 +1,240 @@
+"""What is kept of promises and leases, and the states they pass through.
+
+Moments are seconds or milliseconds UTC, as the name says; money is nano-units of `currency`.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from craton.kernel.errors import Conflict
+from craton.store.kind import Kind
+
+
+class ReservationKind(StrEnum):
+    """How capacity was reserved."""
+
+    BLOCK = "capacity-block"
+    """Ahead of time, for days, paid up front."""
+    OPEN = "default"
+    """From now until given back or a date, paid by the second, as EC2's on-demand reservations."""
+
+
+class ReservationState(StrEnum):
+    """Where a reservation stands, in EC2's words."""
+
+    PAYMENT_PENDING = "payment-pending"
+    PAYMENT_FAILED = "payment-failed"
+    SCHEDULED = "scheduled"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    UNAVAILABLE = "unavailable"
+
+
+_S = ReservationState
+RESERVATION_TRANSITIONS: Mapping[ReservationState, frozenset[ReservationState]] = {
+    _S.PAYMENT_PENDING: frozenset((_S.SCHEDULED, _S.PAYMENT_FAILED, _S.CANCELLED)),
+    _S.SCHEDULED: frozenset((_S.ACTIVE, _S.CANCELLED, _S.FAILED, _S.UNAVAILABLE)),
+    _S.ACTIVE: frozenset((_S.EXPIRED, _S.CANCELLED, _S.FAILED, _S.UNAVAILABLE)),
+    _S.UNAVAILABLE: frozenset((_S.ACTIVE, _S.SCHEDULED, _S.EXPIRED, _S.FAILED)),
+    _S.PAYMENT_FAILED: frozenset(),
+    _S.EXPIRED: frozenset(),
+    _S.CANCELLED: frozenset(),
+    _S.FAILED: frozenset(),
+}
+"""Unavailable: fewer units work than were promised; it comes back when they are repaired."""
+PROMISING = frozenset((_S.PAYMENT_PENDING, _S.SCHEDULED, _S.ACTIVE, _S.UNAVAILABLE))
+"""The states in which units are kept for it."""
+
+
+class Extension(msgspec.Struct, frozen=True):
+    """A block was made longer: from its old end to a new one, for a fee."""
+
+    offer: str
+    purchased_ms: int
+    start_s: int
+    end_s: int
+    amount_nanos: int
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True):
+    """Units of one pool, kept for an account from one moment to another."""
+
+    id: str
+    """`cr-` and 17 hexadecimal digits, as EC2's."""
+    kind: ReservationKind
+    account: str
+    project: str
+    principal: str
+    pool: str
+    units: int
+    hosts_per_unit: int
+    chips_per_host: int
+    start_s: int
+    end_s: int | None
+    """None: until it is given back."""
+    state: ReservationState
+    created_ms: int
+    currency: str
+    amount_nanos: int = 0
+    """What was paid up front, extensions included."""
+    block: str | None = None
+    """`cb-…`, for capacity blocks."""
+    client_token: str | None = None
+    hosts: tuple[int, ...] = ()
+    """The hosts it is bound to, from its start on."""
+    billed_s: int = 0
+    """Until when use was posted, for what is paid by the second."""
+    offer: str | None = None
+    extensions: tuple[Extension, ...] = ()
+    platform: str = "Linux/UNIX"
+    is_targeted: bool = True
+    tags: dict[str, str] = {}
+    short_s: int = 0
+    """Unit-seconds that were promised and couldn't be given; credited at the end."""
+    short_since_s: int = 0
+    short_units: int = 0
+    commitment: str | None = None
+
+    @property
+    def total_hosts(self) -> int:
+        """Hosts of all its units."""
+        return self.units * self.hosts_per_unit
+
+    def to(self, state: ReservationState) -> "Reservation":
+        """The reservation in another state; Conflict where the table has no such step."""
+        if state not in RESERVATION_TRANSITIONS[self.state]:
+            raise Conflict(f"{self.id} is {self.state}, and so can't become {state}.")
+        return msgspec.structs.replace(self, state=state)
+
+
+class LeaseKind(StrEnum):
+    """Under what terms chips are held."""
+
+    ON_DEMAND = "on-demand"
+    INTERRUPTIBLE = "interruptible"
+    """What is free now: taken back, with notice, when somebody pays for it."""
+    RESERVED = "reserved"
+    """Inside a reservation."""
+
+
+class LeaseState(StrEnum):
+    """Where a lease stands."""
+
+    WAITING = "waiting"
+    """Nothing is free; it is in the queue."""
+    ACTIVE = "active"
+    ENDING = "ending"
+    """Notice was given: it ends at `ends_s`."""
+    ENDED = "ended"
+
+
+class EndReason(StrEnum):
+    """Why a lease ended, or is about to."""
+
+    RELEASED = "released"
+    """By its holder."""
+    EXPIRED = "expired"
+    """It was for so long."""
+    PREEMPTED = "preempted"
+    """Somebody with the better right needed its chips."""
+    RESERVATION_ENDED = "reservation-ended"
+    HOST_LOST = "host-lost"
+    HOLDER_LOST = "holder-lost"
+    """Whoever held it wasn't heard of any more."""
+    CANCELLED = "cancelled"
+    """Given up while waiting."""
+
+
+LEASE_TRANSITIONS: Mapping[LeaseState, frozenset[LeaseState]] = {
+    LeaseState.WAITING: frozenset((LeaseState.ACTIVE, LeaseState.ENDED)),
+    LeaseState.ACTIVE: frozenset((LeaseState.ENDING, LeaseState.ENDED)),
+    LeaseState.ENDING: frozenset((LeaseState.ENDED,)),
+    LeaseState.ENDED: frozenset(),
+}
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Chips of one pool, held by an account to run something."""
+
+    id: str
+    kind: LeaseKind
+    account: str
+    project: str
+    principal: str
+    pool: str
+    state: LeaseState
+    token: int
+    """The fencing token: higher than that of every lease before it. Who acts for the lease shows
+    it, and whoever shows a lower one than was seen for a host is turned away."""
+    wanted_hosts: int
+    wanted_chips: int
+    """Of each host."""
+    created_ms: int
+    hosts: tuple[int, ...] = ()
+    masks: tuple[int, ...] = ()
+    """The chips of each host, a bit each."""
+    priority: int = 0
+    purpose: str = ""
+    reservation: str | None = None
+    client_token: str | None = None
+    started_s: int = 0
+    until_s: int | None = None
+    """When it ends by itself; None: when its holder says so."""
+    ends_s: int | None = None
+    reason: EndReason | None = None
+    billed_s: int = 0
+    is_rigid: bool = False
+    """Whether its hosts may not be more than one row."""
+    outcome: str = ""
+
+    @property
+    def chips(self) -> int:
+        """How many chips it holds."""
+        return sum(mask.bit_count() for mask in self.masks)
+
+    @property
+    def wanted(self) -> int:
+        """How many chips it asks for."""
+        return self.wanted_hosts * self.wanted_chips
+
+    def to(self, state: LeaseState) -> "Lease":
+        """The lease in another state; Conflict where the table has no such step."""
+        if state not in LEASE_TRANSITIONS[self.state]:
+            raise Conflict(f"The lease {self.id} is {self.state}, and so can't become {state}.")
+        return msgspec.structs.replace(self, state=state)
+
+
+class HostState(StrEnum):
+    """What the operator or a failure made of a host."""
+
+    CORDONED = "cordoned"
+    """Nothing new starts here; what runs goes on."""
+    DRAINING = "draining"
+    """The same, and what runs got notice."""
+    FAILED = "failed"
+
+
+class HostMark(msgspec.Struct, frozen=True):
+    """A host that isn't as it should be."""
+
+    host: str
+    state: HostState
+    since_ms: int
+    note: str = ""
+
+
+class FleetText(msgspec.Struct, frozen=True):
+    """The fleet file that is in force."""
+
+    text: str
+    applied_ms: int
+
+
+RESERVATIONS = Kind("reservation", "capacity reservation", Reservation)
+LEASES = Kind("lease", "lease", Lease)
+HOST_MARKS = Kind("host_mark", "host", HostMark)
+FLEET = Kind("fleet", "fleet", FleetText)
