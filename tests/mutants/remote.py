@@ -6,6 +6,8 @@ ENGINE = "src/craton/models/engines/remote.py"
 RETRY = "src/craton/models/engines/upstream/retry.py"
 CREDENTIAL = "src/craton/models/engines/upstream/credential.py"
 TELEMETRY = "src/craton/bootstrap/telemetry.py"
+HTTP_CLIENT = "src/craton/http/client.py"
+APP = "src/craton/apis/app.py"
 
 REMOTE_TEST = "tests/unit/models/test_remote_engine.py::"
 TRACES_TEST = "tests/unit/bootstrap/test_telemetry.py::"
@@ -57,5 +59,38 @@ MUTANTS = (
         "spans begin traces of their own, whatever the caller's",
         (Edit(TELEMETRY, "context=self._parent(exchange),", "context=None,"),),
         TRACES_TEST + "test_spans_join_the_callers_trace",
+    ),
+    Mutant(
+        "a trace ends here, though an upstream is asked",
+        (Edit(ENGINE, "target = target.with_headers(self._onward(request_id))", "pass"),),
+        REMOTE_TEST + "test_each_request_takes_its_own_trace_to_the_upstream",
+    ),
+    Mutant(
+        "the trace of the first request stays with the upstream's address",
+        (
+            Edit(
+                HTTP_CLIENT,
+                "        return replace(self, head=self.head + header_lines(headers))\n",
+                '        object.__setattr__(self, "head", self.head + header_lines(headers))\n'
+                "        return self\n",
+            ),
+        ),
+        REMOTE_TEST + "test_each_request_takes_its_own_trace_to_the_upstream",
+    ),
+    Mutant(
+        "an upstream's parent is another span at each attempt",
+        (Edit(TELEMETRY, "        if found.model is None:\n", "        if True:\n"),),
+        TRACES_TEST + "test_an_upstream_is_told_the_models_span_as_its_parent_at_every_attempt",
+    ),
+    Mutant(
+        "no span is begun when a request comes",
+        (Edit(APP, "            self._tracing.began(exchange)\n", "            pass\n"),),
+        "tests/system/test_traces.py::"
+        "test_one_trace_goes_from_the_caller_through_to_the_server_behind_a_remote_model",
+    ),
+    Mutant(
+        "of two traceparents the first is believed",
+        (Edit(TELEMETRY, ' or headers.is_repeated(b"traceparent")', ""),),
+        TRACES_TEST + "test_of_two_traceparents_none_is_believed",
     ),
 )
