@@ -10,11 +10,10 @@ What crosses is not the caller's request but the plan made of it: checked, text 
 number that doesn't fit the encoding. So one request can't break a frame that carries others.
 """
 
-import msgspec
-
 from craton.messages import Event
 from craton.models.engines.embedded import link_messages
 from craton.models.engines.embedded.link_messages import (
+    Ask,
     Failed,
     Health,
     Healthy,
@@ -38,17 +37,15 @@ class Ready(link_messages.Ready, frozen=True, tag="ready"):
     load_ms: int
 
 
-class Generate(msgspec.Struct, frozen=True, tag="generate"):
+class Generate(Ask, frozen=True, tag="generate"):
     """Continue this conversation."""
 
-    request_id: str
     plan: Plan
 
 
-class Count(msgspec.Struct, frozen=True, tag="count"):
+class Count(Ask, frozen=True, tag="count"):
     """How many tokens does this prompt have?"""
 
-    request_id: str
     prompt: Prompt
 
 

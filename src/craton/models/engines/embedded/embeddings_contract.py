@@ -6,10 +6,9 @@ or one `Failed`. `StopRequest` ends it early: `Vectors` then holds what was done
 hangs up stops all that it started.
 """
 
-import msgspec
-
 from craton.models.engines.embedded import link_messages
 from craton.models.engines.embedded.link_messages import (
+    Ask,
     Failed,
     Health,
     Healthy,
@@ -28,10 +27,9 @@ class Ready(link_messages.Ready, frozen=True, tag="ready"):
     load_ms: int
 
 
-class Embed(msgspec.Struct, frozen=True, tag="embed"):
+class Embed(Ask, frozen=True, tag="embed"):
     """Turn these texts into vectors."""
 
-    request_id: str
     texts: list[str]
     may_cut: bool
     """Whether a text that is too long is cut at its end, or refused."""

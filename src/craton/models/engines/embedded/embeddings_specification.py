@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from craton.models.engines.embedded.specification import arguments, parse_as
+from craton.models.engines.embedded.command_line import arguments, parse_as
 
 MODULE = "craton.models.engines.embedded.embeddings_process"
 

@@ -15,6 +15,12 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     contract: int
 
 
+class Ask(msgspec.Struct, frozen=True):
+    """A request; each contract has its own kinds."""
+
+    request_id: str
+
+
 class StopRequest(msgspec.Struct, frozen=True, tag="stop"):
     """End a request early; its answer still comes, and tells what was done."""
 

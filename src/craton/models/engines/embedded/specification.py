@@ -7,13 +7,11 @@ watches it any more, and it exits.
 
 import sys
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from craton.models.card import Runtime
-
-Told = TypeVar("Told", bound=msgspec.Struct)
+from craton.models.engines.embedded.command_line import arguments, parse_as
 
 MODULE = "craton.models.engines.embedded.process"
 
@@ -50,33 +48,10 @@ class Specification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def command(specification: Specification, *, python: str = sys.executable) -> list[str]:
-    """The child's argument vector; `env` sets its environment and becomes it, so the id is its."""
+    """The child's argument vector."""
     return arguments(specification, MODULE, ENVIRONMENT, python=python)
 
 
-def arguments(
-    specification: msgspec.Struct, module: str, environment: dict[str, str], *, python: str
-) -> list[str]:
-    """The argument vector of a module that is told a specification, field by field."""
-    told = [
-        (f"--{name.replace('_', '-')}", str(value))
-        for name, value in msgspec.structs.asdict(specification).items()
-    ]
-    return [
-        "env",
-        *(f"{name}={value}" for name, value in environment.items()),
-        *(python, "-m", module),
-        *(word for pair in told for word in pair),
-    ]
-
-
-def parse(arguments: list[str]) -> Specification:
+def parse(words: list[str]) -> Specification:
     """Read an argument vector that `command` wrote (without the interpreter and the module)."""
-    return parse_as(arguments, Specification)
-
-
-def parse_as(arguments: list[str], kind: type[Told]) -> Told:
-    """Read what `arguments` told of a specification of this kind."""
-    values = dict(zip(arguments[::2], arguments[1::2], strict=True))
-    fields = {name.removeprefix("--").replace("-", "_"): text for name, text in values.items()}
-    return msgspec.convert(fields, kind, strict=False, dec_hook=lambda kind, text: kind(text))
+    return parse_as(words, Specification)
