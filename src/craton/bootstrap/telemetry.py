@@ -3,7 +3,7 @@
 Names follow OpenTelemetry's semantic conventions for HTTP servers and for generative AI. No text of
 a prompt or an answer is ever in a span. A caller's `traceparent` makes the spans part of its trace,
 and the model's span is the parent of what the server of a remote model makes of the request (W3C
-Trace Context).
+Trace Context). Not told of it is a server that only counts a prompt's tokens.
 """
 
 from dataclasses import dataclass
