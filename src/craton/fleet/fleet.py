@@ -1,0 +1,302 @@
+"""All that the state process knows of the fleet: pools and their books, promises, leases.
+
+Everything here is memory, rebuilt from the database at the start. It changes only inside a command
+of the state process, and each change notes in the transaction how to take it back.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from craton.fleet.calendar import Calendar
+from craton.fleet.fleet_file import DriverKind
+from craton.fleet.inventory import Hosts, Inventory, PoolPlan
+from craton.fleet.occupancy import Undo
+from craton.fleet.pool import Pool
+from craton.fleet.pool_book import PoolBook
+from craton.fleet.pool_layout import Layout, Power
+from craton.fleet.records import (
+    HOST_MARKS,
+    LEASES,
+    PROMISING,
+    RESERVATIONS,
+    HostMark,
+    HostState,
+    Lease,
+    LeaseKind,
+    LeaseState,
+    Reservation,
+    ReservationState,
+)
+from craton.kernel.errors import NotFound
+from craton.store.database import Connection
+from craton.store.documents import Transaction, everything
+from craton.store.kind import Kind
+
+Record = TypeVar("Record", Reservation, Lease)
+
+
+class Fleet:
+    """The fleet at this moment."""
+
+    def __init__(self, inventory: Inventory, now_s: int) -> None:
+        self.inventory = inventory
+        self.books: dict[str, PoolBook] = {}
+        self.watts: dict[str, Calendar] = {}
+        self.reservations: dict[str, Reservation] = {}
+        self.leases: dict[str, Lease] = {}
+        """Those that wait or run."""
+        self.by_token: dict[tuple[str, str], str] = {}
+        """What a client's token made: account and token to the id of a reservation or lease."""
+        self.token = 0
+        """The highest fencing token given out."""
+        self._build(now_s)
+
+    def _build(self, now_s: int) -> None:
+        for site in self.inventory.sites:
+            if site.power_w is not None:
+                self.watts[site.name] = Calendar(f"power of {site.name} (W)", site.power_w)
+        quotas = _quotas(self.inventory)
+        powers = {
+            site.name: Power([cap for key, _, cap in quotas if key[0] == site.name], site.power_w)
+            for site in self.inventory.sites
+        }
+        for plan in self.inventory.pools:
+            mine = [at for at, key in enumerate(_of_site(quotas, plan.zone)) if key == plan.key]
+            layout = Layout(
+                chips_per_host=plan.type.chips,
+                leaf_start=plan.leaf_start,
+                row_of_leaf=plan.row_of_leaf,
+                power_rows=np.array(mine, np.int32),
+                sides=plan.type.sides,
+                draw_w=plan.draw_w or 0,
+            )
+            book = PoolBook(
+                plan,
+                Pool(layout, powers[plan.zone]),
+                min(plan.units, _fed(plan, [cap for key, _, cap in quotas if key[1] == plan.key])),
+                self.watts.get(plan.zone),
+            )
+            book.hold_back(now_s)
+            self.books[plan.key] = book
+
+    def book(self, key: str) -> PoolBook:
+        """The book of a pool; NotFound lists the pools."""
+        found = self.books.get(key)
+        if found is None:
+            known = ", ".join(self.books) or "none"
+            raise NotFound(f"There is no pool {key!r} in the fleet. There are: {known}.")
+        return found
+
+    def load(self, connection: Connection, now_s: int) -> None:
+        """Read what was kept: promises, leases, and then what is wrong with hosts."""
+        for reservation in _read(connection, RESERVATIONS):
+            self._remember(reservation)
+            if reservation.state in PROMISING:
+                self._restore_reservation(reservation, now_s)
+        for lease in _read(connection, LEASES):
+            self.token = max(self.token, lease.token)
+            if lease.client_token is not None:
+                self.by_token[lease.account, lease.client_token] = lease.id
+            if lease.state is not LeaseState.ENDED:
+                self.leases[lease.id] = lease
+                self._restore_lease(lease, now_s)
+        for mark in _read(connection, HOST_MARKS):
+            for hosts in self.inventory.find(mark.host):
+                self._mark(hosts, mark.state, now_s, [])
+
+    def _remember(self, reservation: Reservation) -> None:
+        self.reservations[reservation.id] = reservation
+        if reservation.client_token is not None:
+            self.by_token[reservation.account, reservation.client_token] = reservation.id
+
+    def _restore_reservation(self, reservation: Reservation, now_s: int) -> None:
+        book = self.book(reservation.pool)
+        start_s = max(reservation.start_s, now_s)
+        if reservation.end_s is None or start_s < reservation.end_s:
+            book.promised_before(start_s, reservation.end_s, reservation.units)
+        if reservation.hosts:
+            book.restore_bound(np.array(reservation.hosts, np.int32))
+
+    def _restore_lease(self, lease: Lease, now_s: int) -> None:
+        if lease.state is LeaseState.WAITING or lease.reservation is not None:
+            return
+        book = self.book(lease.pool)
+        hosts, masks = np.array(lease.hosts, np.int32), np.array(lease.masks, np.uint32)
+        book.pool.restore(hosts, masks)
+        if lease.kind is LeaseKind.ON_DEMAND:
+            book.sit(lease.id, hosts, now_s, lease.until_s, [])
+
+    def add(self, transaction: Transaction, record: Record) -> Record:
+        """Keep a new promise or lease."""
+        name = record.client_token or record.id
+        transaction.add(_kind(record), record.id, record, account=record.account, name=name)
+        self._enter(record, transaction.undo)
+        if record.client_token is not None:
+            key = (record.account, record.client_token)
+            self.by_token[key] = record.id
+            transaction.undo.append(lambda: _forget(self.by_token, key))
+        return record
+
+    def put(self, transaction: Transaction, record: Record) -> Record:
+        """Keep a promise or lease as it is now."""
+        transaction.put(_kind(record), record.id, record)
+        self._enter(record, transaction.undo)
+        return record
+
+    def _enter(self, record: Reservation | Lease, undo: Undo) -> None:
+        if isinstance(record, Reservation):
+            _set(self.reservations, record.id, record, undo)
+        elif record.state is LeaseState.ENDED:
+            _set(self.leases, record.id, None, undo)
+        else:
+            _set(self.leases, record.id, record, undo)
+
+    def next_token(self, undo: Undo) -> int:
+        """A fencing token, higher than every one before it."""
+        before = self.token
+        self.token += 1
+
+        def back() -> None:
+            self.token = before
+
+        undo.append(back)
+        return self.token
+
+    def mark(
+        self, transaction: Transaction, hosts: Hosts, state: HostState | None, note: str = ""
+    ) -> None:
+        """Set hosts aside, or with None take them into use again."""
+        book = self.book(hosts.pool.key)
+        for host in range(hosts.first, hosts.last):
+            name = hosts.pool.host_name(host)
+            known = host in book.marked
+            if state is None and known:
+                transaction.remove(HOST_MARKS, name)
+            elif state is not None:
+                mark = HostMark(name, state, transaction.now_ms, note)
+                if known:
+                    transaction.put(HOST_MARKS, name, mark)
+                else:
+                    transaction.add(HOST_MARKS, name, mark, account="", name=name)
+        self._mark(hosts, state, transaction.now_ms // 1000, transaction.undo)
+
+    def _mark(self, hosts: Hosts, state: HostState | None, now_s: int, undo: Undo) -> None:
+        book = self.book(hosts.pool.key)
+        for host in range(hosts.first, hosts.last):
+            _set(book.marked, host, state, undo)
+            is_held_back = bool(hosts.pool.spare[host])
+            book.set_usable(host, state is None and not is_held_back, now_s, undo)
+
+    def in_use(self, account: str) -> int:
+        """Instances of an account's capacity blocks that aren't over: what EC2 limits."""
+        return sum(
+            each.total_hosts
+            for each in self.reservations.values()
+            if each.account == account and each.block is not None and each.state in PROMISING
+        )
+
+    def is_simulated(self, pool: str) -> bool:
+        """Whether what a pool holds is only imagined."""
+        return self.book(pool).plan.driver is DriverKind.SIMULATED
+
+    def leases_on(self, pool: str, hosts: Iterable[int]) -> list[Lease]:
+        """The leases that hold some chip of these hosts, oldest first."""
+        wanted = set(hosts)
+        found = [
+            lease
+            for lease in self.leases.values()
+            if lease.pool == pool and not wanted.isdisjoint(lease.hosts)
+        ]
+        return sorted(found, key=lambda lease: lease.token)
+
+    def leases_in(self, reservation: str) -> list[Lease]:
+        """The leases inside a reservation, oldest first."""
+        found = [each for each in self.leases.values() if each.reservation == reservation]
+        return sorted(found, key=lambda lease: lease.token)
+
+    def waiting(self) -> list[Lease]:
+        """The leases that wait for room."""
+        return [each for each in self.leases.values() if each.state is LeaseState.WAITING]
+
+    def active_reservations(self) -> list[Reservation]:
+        """The reservations that hold hosts now."""
+        held = (ReservationState.ACTIVE, ReservationState.UNAVAILABLE)
+        return [each for each in self.reservations.values() if each.state in held]
+
+
+_Quota = tuple[tuple[str, str], int, int | None]
+
+
+def _quotas(inventory: Inventory) -> list[_Quota]:
+    """(site and pool, row, watts) for each row of each pool: its share of what feeds the row.
+
+    A row that can't feed all of its racks at once is shared among its pools by what each could
+    draw, so that no pool can use up what another one promised.
+    """
+    needs: dict[int, dict[str, int]] = {}
+    for plan in inventory.pools:
+        sizes = np.diff(plan.leaf_start)
+        hosts = np.bincount(plan.row_of_leaf, sizes, minlength=len(plan.rows))
+        for row, count in zip(plan.rows.tolist(), hosts.tolist(), strict=True):
+            needs.setdefault(row, {})[plan.key] = int(count) * (plan.draw_w or 0)
+    found: list[_Quota] = []
+    for plan in inventory.pools:
+        for row in map(int, plan.rows):
+            cap: int | None = inventory.rows[row].power_w
+            need, mine = sum(needs[row].values()), needs[row][plan.key]
+            share = None if cap is None or need <= cap else cap * mine // need
+            found.append(((plan.zone, plan.key), row, share))
+    return found
+
+
+def _of_site(quotas: list[_Quota], site: str) -> list[str]:
+    return [key[1] for key, _, _ in quotas if key[0] == site]
+
+
+def _fed(plan: PoolPlan, caps: list[int | None]) -> int:
+    """How many units of a pool its rows can feed at once."""
+    sizes = np.diff(plan.leaf_start)
+    units = 0
+    for row, cap in enumerate(caps):
+        here = sizes[plan.row_of_leaf == row]
+        whole = len(here) if plan.ultraserver else int(here.sum())
+        unit_w = (plan.draw_w or 0) * plan.hosts_per_unit
+        units += whole if cap is None or not unit_w else min(whole, cap // unit_w)
+    return units
+
+
+def _kind(record: Reservation | Lease) -> "Kind[Reservation] | Kind[Lease]":
+    return RESERVATIONS if isinstance(record, Reservation) else LEASES
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+def _set(table: dict[_Key, _Value], key: _Key, value: _Value | None, undo: Undo) -> None:
+    before = table.get(key)
+    _put(table, key, value)
+    undo.append(lambda: _put(table, key, before))
+
+
+def _put(table: dict[_Key, _Value], key: _Key, value: _Value | None) -> None:
+    if value is None:
+        table.pop(key, None)
+    else:
+        table[key] = value
+
+
+def _forget(table: dict[_Key, _Value], key: _Key) -> None:
+    table.pop(key, None)
+
+
+_Body = TypeVar("_Body", bound=msgspec.Struct)
+
+
+def _read(connection: Connection, kind: Kind[_Body]) -> Iterable[_Body]:
+    for change in everything(connection, kind.name):
+        if change.body is not None:
+            yield kind.decode(change.body)

@@ -1,0 +1,221 @@
+"""One pool with everything that is known of it: hosts, promises, and who sits where.
+
+Three views are kept in step by the methods here, each of which notes how to take it back:
+`pool` (chips, now), `calendar` (units, over time) and, where the site's power is capped, `watts`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from craton.fleet.calendar import FOREVER_S, Calendar, Runs
+from craton.fleet.inventory import PoolPlan
+from craton.fleet.occupancy import Occupancy, Undo
+from craton.fleet.pool import Masks, Pool
+from craton.fleet.pool_layout import Numbers
+from craton.fleet.records import HostState
+from craton.kernel.errors import Conflict
+
+
+class PoolBook:
+    """The book of one pool. `now_s` is always the moment of the command that runs."""
+
+    def __init__(self, plan: PoolPlan, pool: Pool, units: int, watts: Calendar | None) -> None:
+        self.plan = plan
+        self.pool = pool
+        self.calendar = Calendar(plan.key, units)
+        self.occupancy = Occupancy(self.calendar)
+        self.units = units
+        """What may be promised: all but spares, and no more than its rows can feed."""
+        self.all_units = plan.hosts // plan.hosts_per_unit
+        self.offered = units
+        """What is promised at most: fewer where more broke than there were spares for."""
+        self.marked: dict[int, HostState] = {}
+        """Hosts that the operator or a failure set aside."""
+        self._missing: set[int] = set()
+        self._bound: set[int] = set()
+        self._unit_w = (plan.draw_w or 0) * plan.hosts_per_unit
+        self.watts = watts if self._unit_w else None
+        self._drawn = Occupancy(watts, self._unit_w) if watts is not None else None
+
+    def units_of(self, hosts: Numbers) -> list[int]:
+        """The units that some hosts belong to, once each."""
+        if self.plan.ultraserver is None:
+            return hosts.tolist()
+        return np.unique(self.pool.layout.leaf_of_host[hosts]).tolist()
+
+    def runs(self, units: int, start_s: int, end_s: int) -> Runs:
+        """When so many units can be promised."""
+        runs = self.calendar.runs(units, start_s, end_s)
+        if self.watts is None:
+            return runs
+        return runs.within(self.watts.runs(units * self._unit_w, start_s, end_s))
+
+    def free(self, start_s: int, end_s: int) -> int:
+        """How many units can be promised for all of a time."""
+        free = self.calendar.free(start_s, end_s)
+        if self.watts is not None:
+            free = min(free, self.watts.free(start_s, end_s) // self._unit_w)
+        return max(0, free)
+
+    def promise(self, start_s: int, end_s: int | None, units: int, undo: Undo) -> None:
+        """Keep units for somebody; Conflict if so many aren't free all that time."""
+        end = end_s if end_s is not None else FOREVER_S
+        if self.free(start_s, end) < units:
+            raise Conflict(
+                f"{self.plan.key} has {self.free(start_s, end)} free for all of that time, and "
+                f"{units} are asked for. Search again: what was offered may have been sold since."
+            )
+        self._shift(start_s, end, -units, undo)
+
+    def withdraw(self, start_s: int, end_s: int | None, units: int, undo: Undo) -> None:
+        """Keep them no longer."""
+        self._shift(start_s, end_s if end_s is not None else FOREVER_S, units, undo)
+
+    def promised_before(self, start_s: int, end_s: int | None, units: int) -> None:
+        """Enter a promise that was made by a state process before this one."""
+        self._shift(start_s, end_s if end_s is not None else FOREVER_S, -units, [])
+
+    def _shift(self, start_s: int, end_s: int, units: int, undo: Undo) -> None:
+        self.calendar.shift(start_s, end_s, units)
+        undo.append(lambda: self.calendar.shift(start_s, end_s, -units))
+        watts = self.watts
+        if watts is not None:
+            amount = units * self._unit_w
+            watts.shift(start_s, end_s, amount)
+            undo.append(lambda: watts.shift(start_s, end_s, -amount))
+
+    def take(self, hosts: Numbers, masks: Masks, undo: Undo) -> None:
+        """Give chips away."""
+        self.pool.take(hosts, masks)
+        undo.append(lambda: self.pool.release(hosts, masks))
+
+    def release(self, hosts: Numbers, masks: Masks, undo: Undo) -> None:
+        """Take chips back."""
+        self.pool.release(hosts, masks)
+        undo.append(lambda: self.pool.restore(hosts, masks))
+
+    def fits(self, hosts: Numbers, now_s: int, until_s: int | None) -> bool:
+        """Whether hosts can be given away until then without breaking a promise."""
+        end = until_s if until_s is not None else FOREVER_S
+        units = self.units_of(hosts)
+        if self._drawn is not None and not self._drawn.fits(units, now_s, end):
+            return False
+        return self.occupancy.fits(units, now_s, end)
+
+    def sit(self, holder: str, hosts: Numbers, now_s: int, until_s: int | None, undo: Undo) -> None:
+        """Keep the units of these hosts from being promised until then."""
+        units = self.units_of(hosts)
+        self.occupancy.hold(holder, units, now_s, until_s, undo)
+        if self._drawn is not None:
+            self._drawn.hold(holder, units, now_s, until_s, undo)
+
+    def rise(self, holder: str, hosts: Numbers, now_s: int, undo: Undo) -> None:
+        """Let the units of these hosts be promised again."""
+        units = self.units_of(hosts)
+        self.occupancy.drop(holder, units, now_s, undo)
+        if self._drawn is not None:
+            self._drawn.drop(holder, units, now_s, undo)
+        self._settle(units, now_s, undo)
+
+    def set_usable(self, host: int, usable: bool, now_s: int, undo: Undo) -> None:
+        """Say whether a host may be given away, and let the calendar know."""
+        if not self.pool.set_usable(host, usable):
+            return
+
+        def back() -> None:
+            self.pool.set_usable(host, not usable)
+
+        undo.append(back)
+        (unit,) = self.units_of(np.array([host], np.int32))
+        if usable:
+            self._mend(unit, now_s, undo)
+        elif not self.occupancy.end(unit) and unit not in self._bound:
+            self._miss(unit, now_s, undo)
+
+    def hold_back(self, now_s: int) -> None:
+        """Set the spares aside: they replace what breaks, and aren't sold."""
+        for host in np.flatnonzero(self.plan.spare).tolist():
+            self.pool.set_usable(host, False)
+            (unit,) = self.units_of(np.array([host], np.int32))
+            self._missing.add(unit)
+        self._balance(now_s, [])
+
+    def spare(self) -> list[int]:
+        """Spare hosts that are whole and set aside."""
+        return [
+            host
+            for host in np.flatnonzero(self.plan.spare & ~self.pool.usable).tolist()
+            if host not in self.marked
+        ]
+
+    def bind(self, hosts: Numbers, undo: Undo) -> None:
+        """Give whole hosts to a reservation: its promise counts them already."""
+        self.take(hosts, np.full(len(hosts), self.pool.full, np.uint32), undo)
+        units = set(self.units_of(hosts))
+        self._bound |= units
+
+        def back() -> None:
+            self._bound -= units
+
+        undo.append(back)
+
+    def restore_bound(self, hosts: Numbers) -> None:
+        """Enter a binding that was made by a state process before this one."""
+        self.pool.restore(hosts, np.full(len(hosts), self.pool.full, np.uint32))
+        self._bound |= set(self.units_of(hosts))
+
+    def unbind(self, hosts: Numbers, now_s: int, undo: Undo) -> None:
+        """Take them back; what broke meanwhile is missed from now on."""
+        self.release(hosts, np.full(len(hosts), self.pool.full, np.uint32), undo)
+        units = set(self.units_of(hosts))
+        self._bound -= units
+
+        def back() -> None:
+            self._bound |= units
+
+        undo.append(back)
+        self._settle(units, now_s, undo)
+
+    def _settle(self, units: Iterable[int], now_s: int, undo: Undo) -> None:
+        """Miss those of the units that nobody holds any more and nobody may."""
+        for unit in units:
+            if not self.occupancy.end(unit) and not self._is_usable(unit):
+                self._miss(unit, now_s, undo)
+
+    def _is_usable(self, unit: int) -> bool:
+        if self.plan.ultraserver is None:
+            return bool(self.pool.usable[unit])
+        first, last = self.pool.layout.leaf_start[unit : unit + 2]
+        return bool(self.pool.usable[first:last].all())
+
+    def _miss(self, unit: int, now_s: int, undo: Undo) -> None:
+        if unit not in self._missing:
+            self._missing.add(unit)
+            undo.append(lambda: self._missing.discard(unit))
+            self._balance(now_s, undo)
+
+    def _mend(self, unit: int, now_s: int, undo: Undo) -> None:
+        if unit in self._missing and self._is_usable(unit):
+            self._missing.discard(unit)
+            undo.append(lambda: self._missing.add(unit))
+            self._balance(now_s, undo)
+
+    def _balance(self, now_s: int, undo: Undo) -> None:
+        """Offer as many units as there are, up to what may be sold."""
+        before = self.offered
+        after = min(self.units, self.all_units - len(self._missing))
+        if after == before:
+            return
+        self.offered = after
+        self.calendar.shift(now_s, FOREVER_S, after - before)
+
+        def back() -> None:
+            self.offered = before
+            self.calendar.shift(now_s, FOREVER_S, before - after)
+
+        undo.append(back)
+
+    def names(self, hosts: Sequence[int]) -> list[str]:
+        """The names of hosts."""
+        return [self.plan.host_name(host) for host in hosts]
