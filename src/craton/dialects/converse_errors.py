@@ -4,6 +4,8 @@ The service model declares nine exceptions for the operation and five for the st
 name of its own there takes the nearest; the message says the rest.
 """
 
+import re
+
 from craton.dialects.converse_members import Members
 from craton.kernel.errors import CratonError, Fault, raised
 
@@ -76,8 +78,9 @@ _STREAM_EXCEPTIONS = {
     Fault.UNAVAILABLE: "serviceUnavailableException",
 }
 
-# Bedrock has no code of its own for a prompt that is too long; it has this phrase.
-_TOO_LONG = "too long"
+# Bedrock has no code of its own for a prompt that is too long; each lab's models have a phrase:
+# Claude the first, Nova the second, open models the third.
+_TOO_LONG = re.compile(r"too long|input tokens exceeded|maximum context length", re.IGNORECASE)
 
 
 def stream_error(error: CratonError) -> tuple[str, Members]:
@@ -112,6 +115,6 @@ def read_error(status: int, document: Members, *, code: str | None = None) -> Cr
     fault = _FAULTS.get(name, default) if name else default
     text = document.get("message") or document.get("Message")
     message = text if isinstance(text, str) else f"The model's server answered {status}."
-    if fault is Fault.BAD_REQUEST and _TOO_LONG in message:
+    if fault is Fault.BAD_REQUEST and _TOO_LONG.search(message):
         fault = Fault.CONTEXT_OVERFLOW
     return raised(fault, message, name)
