@@ -31,4 +31,6 @@ class Services:
     region: str
     is_secure: bool = False
     """Whether clients come over TLS."""
+    stores_responses: bool = True
+    """Whether OpenAI's Responses are kept where a request doesn't say."""
     tracing: Tracing | None = None

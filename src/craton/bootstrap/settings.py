@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A PEM file with its key."""
     otlp_endpoint: str | None = None
     """Where OpenTelemetry traces go, such as `http://127.0.0.1:4318`; None makes none."""
+    stores_responses: bool = True
+    """Whether OpenAI's Responses are kept, for 30 days, where a request doesn't say."""
     postgresql: str | None = None
     """The PostgreSQL database that everything is stored in, as an address without a password."""
     level: Level = Level.INFO

@@ -100,6 +100,7 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
         metrics=metrics,
         region=settings.region,
         is_secure=settings.is_secured,
+        stores_responses=settings.stores_responses,
         tracing=tracing,
     )
     table = endpoints.endpoints(services, default_model=settings.default_model)

@@ -39,6 +39,12 @@ def up(
         Path | None, typer.Option(help="PEM file with a certificate of your own, for TLS.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file with its key.")] = None,
+    store_responses: Annotated[
+        bool,
+        typer.Option(
+            help="Keep OpenAI's Responses for 30 days where a request says nothing of `store`."
+        ),
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Ask nothing and print nothing.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Stop after the first answer.")] = False,
     as_json: AsJson = False,
@@ -59,5 +65,6 @@ def up(
         tls=tls,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
+        stores_responses=store_responses,
     )
     serve(settings, quiet=quiet, once=once, as_json=as_json)

@@ -8,23 +8,42 @@ What isn't built is refused by name: tools that the server runs, background answ
 prompt templates, compaction, truncation.
 """
 
+import msgspec
+
 from craton.dialects import openai_chat_errors
 from craton.dialects.dialect import ServerDialect, Stamp
 from craton.dialects.openai_responses_answer import DEFAULTS, write_answer
-from craton.dialects.openai_responses_request import Creation, read_creation
+from craton.dialects.openai_responses_request import Creation, read_compaction, read_creation
 from craton.dialects.openai_responses_stream import EventWriter
 from craton.kernel.errors import CratonError, Unsupported
 from craton.messages import Answer, Request
 
-__all__ = ["DEFAULTS", "SERVER", "Creation", "EventWriter", "OpenAIResponsesServer"]
+__all__ = [
+    "CONNECTION_TOO_OLD",
+    "DEFAULTS",
+    "SERVER",
+    "Creation",
+    "EventWriter",
+    "OpenAIResponsesServer",
+]
+
+CONNECTION_TOO_OLD = "websocket_connection_limit_reached"
+"""The error code of a WebSocket that is as old as one may get, by OpenAI's own name."""
 
 
 class OpenAIResponsesServer:
     """Reads requests, writes answers."""
 
-    def read_creation(self, body: bytes) -> Creation:
-        """Read a request body that may rest on responses which are kept."""
-        return read_creation(body)
+    def read_creation(self, body: bytes, *, stores: bool = True) -> Creation:
+        """Read a request body that may rest on responses which are kept.
+
+        `stores` is whether an answer is kept where the body doesn't say.
+        """
+        return read_creation(body, stores=stores)
+
+    def read_compaction(self, body: bytes) -> str:
+        """Read the body of a compaction as far as the name of its model."""
+        return read_compaction(body).model
 
     def read_request(self, body: bytes) -> Request:
         """Read a request body that stands by itself, as in a batch."""
@@ -55,7 +74,11 @@ class OpenAIResponsesServer:
 
     def write_error(self, error: CratonError, request_id: str) -> tuple[int, bytes]:  # noqa: ARG002 - the wire names it in a header
         """HTTP status and body of an error."""
-        return openai_chat_errors.write_error(error)
+        if error.code != CONNECTION_TOO_OLD:
+            return openai_chat_errors.write_error(error)
+        body = openai_chat_errors.error_body(error)
+        body["error"]["code"] = error.code
+        return openai_chat_errors.write_error(error)[0], msgspec.json.encode(body)
 
 
 SERVER = OpenAIResponsesServer()

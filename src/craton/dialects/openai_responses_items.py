@@ -103,6 +103,7 @@ class Conversation:
         self.messages: list[Message] = []
         self._said: list[Block] = []  # by the model, in the turn that is open
         self._results: list[Block] = []
+        self._calls: set[str] = set()
 
     def add(self, item: Json, path: str) -> None:
         """Take the next item; `path` is where it stands, for errors."""
@@ -112,10 +113,17 @@ class Conversation:
                 self._add_message(_loose(item, MessageItem, path), path)
             case "function_call":
                 call = _loose(item, FunctionCallItem, path)
+                self._calls.add(call.call_id)
                 function = FunctionCall(name=call.name, arguments=call.arguments)
                 self._say([read_tool_call(FunctionToolCall(id=call.call_id, function=function))])
             case "function_call_output":
                 output = _loose(item, FunctionCallOutputItem, path)
+                if output.call_id not in self._calls:
+                    raise wrong(
+                        f"{path}.call_id",
+                        f"no call {output.call_id!r} comes before its output. Send the "
+                        "`function_call` item as well, or continue the response that made it",
+                    )
                 self._end_turn()
                 self._results.append(_read_result(output, path))
             case "reasoning":

@@ -21,10 +21,13 @@ from craton.dialects.members import (
     Wire,
     check_nesting,
     check_portable,
+    invalid,
+    malformed,
     members,
     wrong,
 )
 from craton.dialects.openai_chat_parts import DIALECT as CHAT
+from craton.dialects.openai_chat_wire import Named
 from craton.dialects.openai_responses_items import (
     Conversation,
     given_items,
@@ -98,6 +101,8 @@ class Creation:
     tools: list[FunctionTool]
     echo: Json
     """What the answer's document says of the request."""
+    store: bool
+    """Whether the answer is to be kept: where the body doesn't say, as the server has it."""
 
     @property
     def model(self) -> str:
@@ -108,11 +113,6 @@ class Creation:
     def previous(self) -> str | None:
         """The response to continue."""
         return self.body.previous_response_id
-
-    @property
-    def store(self) -> bool:
-        """Whether the answer is to be kept: yes, unless told not to."""
-        return self.body.store is not False
 
     def references(self) -> list[str]:
         """Ids of the items that the input refers to."""
@@ -132,10 +132,18 @@ class Creation:
             source = [_follow(item, index, referred) for index, item in enumerate(source)]
         return given_items(source, response)
 
-    def request(self, before: Sequence[Json], given: Sequence[Json], defaults: Json) -> Request:
+    def request(
+        self,
+        before: Sequence[Json],
+        given: Sequence[Json],
+        defaults: Json,
+        *,
+        may_be_empty: bool = False,
+    ) -> Request:
         """The request to an engine: the items of the responses before it, then its own.
 
-        `defaults` is what the document says of settings that were left out.
+        `defaults` is what the document says of settings that were left out. No engine takes an
+        empty conversation; one that only prepares for more `may_be_empty`.
         """
         conversation = Conversation()
         system: list[SystemBlock] = []
@@ -146,7 +154,7 @@ class Creation:
         for index, item in enumerate(given):
             conversation.add(item, reference_path(index))
         conversation.close()
-        if not conversation.messages and not before:
+        if not conversation.messages and not before and not may_be_empty:
             raise wrong("input", "is required: send text or at least one item")
         request = Request(
             model=self.body.model,
@@ -192,8 +200,27 @@ def _follow(item: Any, index: int, referred: Mapping[str, Json]) -> Json:  # noq
     return referred[id]
 
 
-def read_creation(body: bytes) -> Creation:
-    """Read a request body; BadRequest or Unsupported names the member that is wrong."""
+class CompactBody(msgspec.Struct):
+    """As much of the body of a compaction as is read before it is refused."""
+
+    model: Named
+
+
+def read_compaction(body: bytes) -> CompactBody:
+    """Read the body of a compaction; BadRequest where it names no model."""
+    try:
+        return msgspec.json.decode(body, type=CompactBody)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise malformed(body, error) from None
+
+
+def read_creation(body: bytes, *, stores: bool = True) -> Creation:
+    """Read a request body; BadRequest or Unsupported names the member that is wrong.
+
+    `stores` is whether the server keeps an answer that the body says nothing of.
+    """
     wire = _BODIES.read(body)
     check_nesting(body)
     _refuse(wire)
@@ -205,7 +232,8 @@ def read_creation(body: bytes) -> Creation:
             except msgspec.ValidationError:
                 raise wrong(f"{path}.id", "expected the id of an item") from None
     tools = [_read_tool(tool, index) for index, tool in enumerate(wire.tools or ())]
-    return Creation(wire, tools, _echo(wire, tools))
+    store = stores if wire.store is None else wire.store
+    return Creation(wire, tools, _echo(wire, tools, store=store), store)
 
 
 def _refuse(wire: CreateBody) -> None:
@@ -244,7 +272,7 @@ def _refuse_unknown(wire: Wire, path: str) -> None:
         raise wrong(path + name, "is no member of this request that Craton knows. Leave it out")
 
 
-def _echo(wire: CreateBody, tools: Sequence[FunctionTool]) -> Json:
+def _echo(wire: CreateBody, tools: Sequence[FunctionTool], *, store: bool) -> Json:
     """What the answer's document repeats. Sampling that was left out is for the engine to say."""
     echo: Json = {
         "instructions": wire.instructions,
@@ -254,7 +282,7 @@ def _echo(wire: CreateBody, tools: Sequence[FunctionTool]) -> Json:
         "metadata": wire.metadata or {},
         "parallel_tool_calls": wire.parallel_tool_calls is not False,
         "reasoning": _echo_reasoning(wire.reasoning),
-        "store": wire.store is not False,
+        "store": store,
         "text": _echo_text(wire.text),
         "tool_choice": wire.tool_choice if wire.tool_choice is not None else "auto",
         "tools": [_echo_tool(tool) for tool in tools],

@@ -63,7 +63,9 @@ class KeepingState(FakeState):
 class ResponseTurn(Turn):
     """One creation of a response on its way through its endpoint."""
 
-    def __init__(self, *, stream: bool, script: Any = SCRIPT, **members: Any) -> None:
+    def __init__(
+        self, *, stream: bool, script: Any = SCRIPT, stores: bool = True, **members: Any
+    ) -> None:
         super().__init__(ScriptedEngine(script), stream=stream)
         self.state = KeepingState()
         self.inference._state = self.state  # type: ignore[assignment]
@@ -74,6 +76,7 @@ class ResponseTurn(Turn):
             router=self.inference._router,
             state=self.state,
             clock=self.clock,
+            stores_responses=stores,
         )
         self.endpoint = ResponseEndpoints(services).create
 
@@ -171,3 +174,12 @@ async def test_the_hold_bounds_a_conversation_that_was_not_sent() -> None:
     (command,) = turn.state.made("keep_response")
     assert command.kept.previous == "resp_1"
     assert len(msgspec.json.decode(command.kept.input)) == 1
+
+
+@pytest.mark.parametrize("store", [None, True, False])
+async def test_an_operator_may_have_kept_only_what_asks_for_it(store: bool | None) -> None:
+    members = {} if store is None else {"store": store}
+    turn = ResponseTurn(stream=False, stores=False, **members)
+    await turn.run()
+    assert turn.commands == ["keep_response" if store else "post"]
+    assert msgspec.json.decode(turn.responder.body)["store"] is bool(store)

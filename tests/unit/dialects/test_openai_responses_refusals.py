@@ -66,6 +66,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (item(role="user", content=["x"]), r"`input\[1\].content\[0\]`: expected"),
     (item(type="function_call", call_id="c", name="f"), r"`input\[1\].arguments`:"),
     (item(type="function_call_output", output="x"), r"`input\[1\].call_id`:"),
+    (
+        item(type="function_call_output", call_id="c", output="x"),
+        r"`input\[1\].call_id`: no call 'c' comes before its output",
+    ),
     (item(type="item_reference"), r"`input\[1\].id`:"),
     (item(type=5), r"`input\[1\].type`:"),
     (item(role="system", content=[{"type": "refusal", "refusal": "x"}]), "text alone"),
@@ -130,6 +134,13 @@ def test_a_reference_to_an_item_that_is_not_kept_is_refused() -> None:
     assert creation.references() == ["msg_1", "msg_2"]
     with pytest.raises(BadRequest, match=r"`input\[1\].id`: there is no item 'msg_2'"):
         creation.given("resp_1", {"msg_1": {**USER, "type": "message", "id": "msg_1"}})
+
+
+def test_a_compaction_is_read_as_far_as_its_model() -> None:
+    assert SERVER.read_compaction(b'{"model":"m","input":"x","anything":[1]}') == "m"
+    for wrong in (b'{"input":"x"}', b'{"model":5}', b"[]", b"{"):
+        with pytest.raises(BadRequest):
+            SERVER.read_compaction(wrong)
 
 
 def test_an_answer_too_long_to_keep_says_that_it_is_not_stored() -> None:

@@ -12,6 +12,7 @@ from craton.apis.dialect_wire import (
 from craton.apis.exchange import Exchange
 from craton.apis.openai.embeddings import EMBEDDINGS, embedding_endpoint
 from craton.apis.openai.responses import RESPONSES, ResponseEndpoints, heeded
+from craton.apis.openai.responses_socket import ResponseSocket
 from craton.apis.permit import GET_MODEL, INVOKE, LIST_MODELS
 from craton.apis.services import Services
 from craton.dialects.openai_chat import SERVER
@@ -90,6 +91,10 @@ class OpenAIFinder:
         self._list = Endpoint(WIRE, self._list_models, LIST_MODELS)
         self._get = Endpoint(WIRE, self._get_model, GET_MODEL, resource=None)
         self._responses = ResponseEndpoints(services)
+        self._responses_by_method = {
+            "POST": self._responses.create,
+            "GET": ResponseSocket().connect,
+        }
         self._not_built = Endpoint(WIRE, refuse_not_built, INVOKE)
         self._unknown = Endpoint(WIRE, refuse_unknown(SERVED), None)
 
@@ -101,7 +106,7 @@ class OpenAIFinder:
         if not path.startswith(b"/v1/"):
             return None if path is request.raw_path else self._unknown
         if path == RESPONSES:
-            return self._responses.create if request.method == "POST" else self._unknown
+            return self._responses_by_method.get(request.method, self._unknown)
         if path.startswith(RESPONSES + b"/"):
             return self._responses.find(request.method, path) or self._unknown
         if request.method == "GET" and path == MODELS:

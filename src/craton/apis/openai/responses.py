@@ -9,8 +9,9 @@ from urllib.parse import parse_qs
 import msgspec
 
 from craton.apis.app import Endpoint
-from craton.apis.dialect_wire import DialectWire, name_in_path, refuse_not_built
+from craton.apis.dialect_wire import DialectWire, name_in_path
 from craton.apis.exchange import Exchange
+from craton.apis.openai.responses_session import Recalled, SocketRequest
 from craton.apis.permit import COUNT_TOKENS, INVOKE
 from craton.apis.services import Services
 from craton.dialects.dialect import Stamp
@@ -20,8 +21,8 @@ from craton.dialects.openai_responses import DEFAULTS, SERVER, Creation, EventWr
 from craton.dialects.openai_responses_items import response_id, response_of
 from craton.economics.meters import UsageRecord
 from craton.http import Reply
-from craton.kernel.errors import BadRequest, CratonError, NotFound, Unsupported
-from craton.messages import Answer, Request
+from craton.kernel.errors import BadRequest, CratonError, NotBuilt, NotFound, Unsupported
+from craton.messages import Answer, MessageStart, MessageStop, Metadata, Request, StopReason, Usage
 from craton.models.card import EmbeddedSource, ModelCard, RemoteSource, RemoteWire
 from craton.models.engine import Counts
 from craton.models.engines.embedded.requirements import TEMPERATURE, TOP_P
@@ -70,6 +71,8 @@ class Keeping:
         self._document_bytes_max = RESPONSE_BYTES_MAX - len(given)
         self._document = b""
         self._writer: EventWriter | None = None
+        self.is_kept = False
+        """Whether the command that is given keeps the answer."""
 
     def error(self, error: CratonError, request_id: str) -> Reply:
         """An error in the dialect's own form."""
@@ -97,9 +100,14 @@ class Keeping:
         """Headers of a streamed answer."""
         return WIRE.stream_headers(request_id)
 
+    @property
+    def document(self) -> bytes:
+        """The document of the answer, once that has ended."""
+        return self._document if self._writer is None else self._writer.document
+
     def keep(self, record: UsageRecord) -> tuple[str, bytes]:
         """The command that posts the record and keeps the answer; too long, it is only posted."""
-        document = self._document if self._writer is None else self._writer.document
+        document = self.document
         assert document, "an answer was to be kept that was never written"
         if len(document) > self._document_bytes_max:
             return "post", _pack(record)
@@ -111,6 +119,7 @@ class Keeping:
             self._given,
             document,
         )
+        self.is_kept = True
         return "keep_response", _pack(KeepResponse(record, kept))
 
 
@@ -126,14 +135,14 @@ class ResponseEndpoints:
         self._list_items = Endpoint(WIRE, self._input_items, INVOKE, resource=None)
         self._cancel_one = Endpoint(WIRE, self._cancel, INVOKE, resource=None)
         self._count = Endpoint(WIRE, self._input_tokens, COUNT_TOKENS, resource=None)
-        self._not_built = Endpoint(WIRE, refuse_not_built, INVOKE)
+        self._compact_one = Endpoint(WIRE, _compact, INVOKE)
 
     def find(self, method: str, path: bytes) -> Endpoint | None:
         """The endpoint of a path under `/v1/responses/`."""
         id, _, rest = path[len(RESPONSES) + 1 :].partition(b"/")
         match method, id, rest:
             case "POST", b"compact", b"":
-                return self._not_built
+                return self._compact_one
             case "POST", b"input_tokens", b"":
                 return self._count
             case "GET", _, b"":
@@ -148,7 +157,12 @@ class ResponseEndpoints:
                 return None
 
     async def _create(self, exchange: Exchange) -> None:
-        creation = SERVER.read_creation(exchange.request.body)
+        creation = SERVER.read_creation(
+            exchange.request.body, stores=self._services.stores_responses
+        )
+        if isinstance(exchange.request, SocketRequest):
+            await self._create_over_socket(exchange, creation, exchange.request)
+            return
         card = self._services.router.card(creation.model)
         before = await self._before(exchange, creation)
         given = await self._given(exchange, creation)
@@ -162,6 +176,66 @@ class ResponseEndpoints:
         exchange.keep = keeping.keep
         await self._services.inference.run(exchange, keeping, request)
 
+    async def _create_over_socket(
+        self, exchange: Exchange, creation: Creation, asked: SocketRequest
+    ) -> None:
+        """The same over a WebSocket, which can continue what is kept nowhere."""
+        session = asked.turn.session
+        card = self._services.router.card(creation.model)
+        recalled = session.recall(creation.previous)
+        models = {creation.model}
+        if recalled is None:
+            before = await self._before(exchange, creation, models)
+        else:
+            before = self._recall(exchange, recalled)
+            models |= recalled.models
+        given = await self._given(exchange, creation)
+        if not asked.generates:
+            creation.echo["store"] = False  # an answer that isn't one is kept nowhere else
+            request = creation.request(before, given, sampling_of(card), may_be_empty=True)
+            self._warm_up(exchange, heeded(request, card), card)
+            session.remember(_recalled(exchange, [*before, *given], models))
+            return
+        # What only this connection knows is kept whole, since nobody could read it by its id.
+        own = given if recalled is None else [*before, *given]
+        encoded = _encode(own) if creation.store else b""
+        store = creation.store and self._has_room(creation, encoded)
+        request = heeded(creation.request(before, given, sampling_of(card)), card)
+        previous = creation.previous if recalled is None else None
+        keeping = Keeping(_account(exchange), previous, encoded)
+        if store:
+            exchange.keep = keeping.keep
+        await self._services.inference.run(exchange, keeping, request)
+        if keeping.is_kept:
+            session.forget()
+        else:
+            said: Json = _decode(keeping.document)
+            items = [*before, *given, *said["output"]]
+            session.remember(_recalled(exchange, items, models))
+
+    def _recall(self, exchange: Exchange, recalled: Recalled) -> list[Json]:
+        """The items of the connection's last response, for whoever may ask all who said them."""
+        for name in recalled.models:
+            self._permit_model(exchange, name)
+        exchange.recalled_bytes += len(recalled.items)
+        return _decode(recalled.items)
+
+    def _warm_up(self, exchange: Exchange, request: Request, card: ModelCard) -> None:
+        """Answer without asking the model: nothing is generated, used or billed."""
+        exchange.model = card.id
+        exchange.allowed.use_model(card.id, request)
+        stamp = Stamp(exchange.request_id, request.model, self._now_ms() // 1000)
+        writer = SERVER.stream_writer(request, stamp)
+        exchange.status = 200
+        exchange.responder.start(200, ())
+        for event in (
+            MessageStart(),
+            MessageStop(stop_reason=StopReason.END_TURN),
+            Metadata(usage=Usage()),
+        ):
+            exchange.responder.write(writer.write(event))
+        exchange.responder.finish()
+
     def _has_room(self, creation: Creation, given: bytes) -> bool:
         if len(given) + DOCUMENT_BYTES_MIN <= RESPONSE_BYTES_MAX:
             return True
@@ -173,15 +247,17 @@ class ResponseEndpoints:
         creation.echo["store"] = False  # what nobody asked for by name is told, not refused
         return False
 
-    async def _before(self, exchange: Exchange, creation: Creation) -> list[Json]:
-        """The items of the responses that are continued."""
+    async def _before(
+        self, exchange: Exchange, creation: Creation, models: set[str] | None = None
+    ) -> list[Json]:
+        """The items of the responses that are continued; adds the names of their `models`."""
         if creation.previous is None:
             return []
         query = ReadChain(_account(exchange), creation.previous, self._now_ms())
         chain = await self._services.state.call("response_chain", query, KeptResponses)
         items: list[Json] = []
         for kept in chain.responses:
-            items += self._items(exchange, kept)
+            items += self._items(exchange, kept, models)
         return items
 
     async def _given(self, exchange: Exchange, creation: Creation) -> list[Json]:
@@ -196,15 +272,18 @@ class ResponseEndpoints:
                 referred |= {item["id"]: item for item in self._items(exchange, kept)}
         return creation.given(response_id(exchange.request_id), referred)
 
-    def _items(self, exchange: Exchange, kept: KeptResponse) -> list[Json]:
+    def _items(
+        self, exchange: Exchange, kept: KeptResponse, models: set[str] | None = None
+    ) -> list[Json]:
         """All items of a response, in order: part of what a model is asked from here on."""
         document: Json = _decode(kept.response)
-        self._permit(exchange, document)
+        if models is not None:
+            models.add(document["model"])
+        self._permit_model(exchange, document["model"])
         exchange.recalled_bytes += len(kept.input) + len(kept.response)
         return [*_decode(kept.input), *document["output"]]
 
-    def _permit(self, exchange: Exchange, document: Json) -> None:
-        name: str = document["model"]
+    def _permit_model(self, exchange: Exchange, name: str) -> None:
         try:
             model = self._services.router.card(name).id
         except NotFound:
@@ -212,7 +291,9 @@ class ResponseEndpoints:
         exchange.allowed.about_model(INVOKE, model, name)
 
     async def _input_tokens(self, exchange: Exchange) -> None:
-        creation = SERVER.read_creation(exchange.request.body)
+        creation = SERVER.read_creation(
+            exchange.request.body, stores=self._services.stores_responses
+        )
         route = self._services.router.route(creation.model)
         exchange.model = route.card.id
         exchange.allowed.about_model(COUNT_TOKENS, route.card.id, creation.model)
@@ -240,7 +321,7 @@ class ResponseEndpoints:
         found = await self._services.state.call("responses", query, KeptResponses)
         if not found.responses:
             raise not_found(id)
-        self._permit(exchange, _decode(found.responses[0].response))
+        self._permit_model(exchange, _decode(found.responses[0].response)["model"])
         return found.responses[0]
 
     async def _delete(self, exchange: Exchange) -> None:
@@ -276,6 +357,10 @@ class ResponseEndpoints:
         return self._services.clock.now_ns() // 1_000_000
 
 
+def _recalled(exchange: Exchange, items: list[Json], models: set[str]) -> Recalled:
+    return Recalled(response_id(exchange.request_id), _encode(items), frozenset(models))
+
+
 def heeded(request: Request, card: ModelCard) -> Request:
     """The request as a model's engine can heed all of it; Unsupported names what it can't."""
     source = card.source
@@ -289,6 +374,20 @@ def sampling_of(card: ModelCard) -> Json:
     if isinstance(card.source, EmbeddedSource):
         return {"temperature": TEMPERATURE, "top_p": TOP_P}
     return DEFAULTS
+
+
+async def _compact(exchange: Exchange) -> None:
+    """Refuse compaction, and say what does the same.
+
+    The wire's compaction item is sealed: its text is for its maker's models alone. Craton would
+    write it by asking a model for a summary, which any program can do by itself, in words that it
+    can read, at a price that it sees.
+    """
+    model = SERVER.read_compaction(exchange.request.body)
+    raise NotBuilt(
+        f"Craton has not built /v1/responses/compact. Ask {model} for a summary by POST "
+        "/v1/responses, and begin a new conversation with it, without `previous_response_id`."
+    )
 
 
 def _account(exchange: Exchange) -> str:
