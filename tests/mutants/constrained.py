@@ -110,7 +110,7 @@ MUTANTS = (
     ),
     Mutant(
         "sampling members that can't be served are passed over",
-        (Edit(EMBEDDED + "requirements.py", '            "logit_bias",\n', ""),),
+        (Edit(EMBEDDED + "requirements.py", "    request = without_own(request)\n", ""),),
         REQUIREMENTS_TEST + "test_a_member_it_cant_serve_is_refused_by_name",
     ),
 )

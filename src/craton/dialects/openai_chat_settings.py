@@ -45,7 +45,7 @@ def without_own(request: Request) -> Request:
     extra = request.extra
     if extra is not None:
         for name, value in extra.get(DIALECT, {}).items():
-            if name in _FORMS or name in _HINTS or _NOTHING.get(name, _ABSENT) == value:
+            if name in _FORMS or name in _HINTS or value in (None, _NOTHING.get(name)):
                 continue
             raise Unsupported(
                 f"`{name}`: is not served by the model {request.model!r}. Leave it out, or choose "
@@ -53,7 +53,7 @@ def without_own(request: Request) -> Request:
             )
     if request.tools:
         for index, tool in enumerate(request.tools):
-            if isinstance(tool, Opaque):
+            if isinstance(tool, Opaque) and tool.dialect == DIALECT:
                 raise Unsupported(
                     f"`tools[{index}].type`: {tool.kind!r} tools are not served by the model "
                     f"{request.model!r}. Send function tools."
@@ -74,9 +74,6 @@ def without_own(request: Request) -> Request:
         tools=_only(request.tools, allowed),
         tool_choice=msgspec.structs.replace(choice, extra=None),
     )
-
-
-_ABSENT = object()
 
 
 def _only(tools: list[ToolEntry], allowed: Json) -> list[ToolEntry]:

@@ -52,6 +52,7 @@ def test_an_upstream_that_speaks_chat_completions_gets_it(name: str, value: Any)
     "members",
     [
         {"logit_bias": {}},
+        {"min_p": None, "guided_json": None, "prediction": None},
         {"modalities": ["text"]},
         {"verbosity": "medium"},
         {"store": True, "metadata": {"a": "b"}},

@@ -30,9 +30,9 @@ from craton.models.engines.embedded.answer import Piece
 from craton.models.engines.embedded.capacity import Capacity
 from craton.models.engines.embedded.client import EmbeddedEngine, Limits
 from craton.models.engines.embedded.contract import CONTRACT, Hello, Ready, ToEngine
+from craton.models.engines.embedded.planned import Plan
 from craton.models.engines.embedded.process import EngineServer
 from craton.models.engines.embedded.replica import Replica
-from craton.models.engines.embedded.requirements import Plan
 from craton.models.engines.embedded.tools import Prompt
 
 SLOTS = 2

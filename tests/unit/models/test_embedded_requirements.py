@@ -35,8 +35,9 @@ from craton.messages.tools import (
     Tool,
     ToolChoiceByName,
 )
+from craton.models.engines.embedded.planned import Plan
 from craton.models.engines.embedded.prompt_turns import CHARACTERS_MAX, turns
-from craton.models.engines.embedded.requirements import ANSWER_TOKENS, Plan, plan
+from craton.models.engines.embedded.requirements import TOKENS_MAX, plan
 from craton.models.engines.embedded.tools import Call, Result, Turn
 
 HELLO = [Message(role=Role.USER, content=[Text(text="Hello")])]
@@ -53,6 +54,7 @@ def request(**members: Any) -> Request:
         ({"tools": [SystemTool(name="nova_grounding")]}, "system tool 'nova_grounding'"),
         ({"tools": [Opaque(dialect="anthropic", kind="bash_20250124", value={})]}, "bash_20250124"),
         ({"extra": {"openai": {"logit_bias": {"5": 1}}}}, "`logit_bias`"),
+        ({"extra": {"openai": {"verbosity": "low"}}}, "`verbosity`"),
         ({"extra": {"openai": {"modalities": ["text", "audio"]}}}, "`modalities`"),
         ({"extra": {"anthropic": {"container": "c"}}}, "`container`"),
         ({"choices": 2}, "more than one choice"),
@@ -221,7 +223,7 @@ def test_text_in_all_its_forms_becomes_turns() -> None:
 
 def test_what_is_left_out_gets_the_documented_defaults() -> None:
     planned = plan(request())
-    assert planned.max_tokens == ANSWER_TOKENS
+    assert planned.max_tokens == TOKENS_MAX  # as much as the context holds
     assert planned.sampling.seed is None
     assert planned.sampling.frequency_penalty == 0
 

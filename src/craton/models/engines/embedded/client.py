@@ -23,7 +23,8 @@ from craton.models.engines.embedded.contract import (
     StopRequest,
 )
 from craton.models.engines.embedded.link import Contract, Limits, Line
-from craton.models.engines.embedded.requirements import Plan, may_need_help, plan
+from craton.models.engines.embedded.planned import Plan
+from craton.models.engines.embedded.requirements import may_need_help, plan
 from craton.models.engines.embedded.tools import template_knows_tools
 
 _CONTRACT = Contract(CONTRACT, FromEngine)

@@ -21,7 +21,7 @@ from craton.models.engines.embedded.link_messages import (
     Reply,
     StopRequest,
 )
-from craton.models.engines.embedded.requirements import Plan
+from craton.models.engines.embedded.planned import Plan
 from craton.models.engines.embedded.tools import Prompt
 
 CONTRACT = 3

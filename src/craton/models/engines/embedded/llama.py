@@ -20,10 +20,10 @@ import xllamacpp
 from craton.kernel.errors import BadRequest, CratonError, EngineFailed, EngineTimeout, Internal
 from craton.models.engine import Stop
 from craton.models.engines.embedded.answer import Piece
+from craton.models.engines.embedded.planned import Plan
 from craton.models.engines.embedded.prompt_marks import Marks, Run
 from craton.models.engines.embedded.prompt_vocabulary import END_MARKS, read_vocabulary
 from craton.models.engines.embedded.replica import ModelFacts
-from craton.models.engines.embedded.requirements import Plan
 from craton.models.engines.embedded.specification import Specification
 from craton.models.engines.embedded.tools import (
     Prompt,

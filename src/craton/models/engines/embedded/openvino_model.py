@@ -23,10 +23,10 @@ from craton.kernel.errors import BadRequest, ContextOverflow, EngineFailed, Unsu
 from craton.models.engine import Stop
 from craton.models.engines.embedded.answer import Piece
 from craton.models.engines.embedded.openvino_text import Spelling, TokenReader
+from craton.models.engines.embedded.planned import Plan
 from craton.models.engines.embedded.prompt_marks import Marks, Run
 from craton.models.engines.embedded.prompt_vocabulary import END_MARKS, read_vocabulary
 from craton.models.engines.embedded.replica import ModelFacts
-from craton.models.engines.embedded.requirements import Plan
 from craton.models.engines.embedded.specification import Specification
 from craton.models.engines.embedded.tools import Prompt, in_words
 from craton.silicon.gguf import read_gguf

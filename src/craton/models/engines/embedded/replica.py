@@ -18,7 +18,7 @@ from craton.models.engine import Stop
 from craton.models.engines.embedded.answer import GrowingAnswer, Piece
 from craton.models.engines.embedded.busy import BusyTime
 from craton.models.engines.embedded.capacity import Capacity
-from craton.models.engines.embedded.requirements import Plan
+from craton.models.engines.embedded.planned import Plan
 from craton.models.engines.embedded.tools import Prompt
 
 

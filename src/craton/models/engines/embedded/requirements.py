@@ -10,91 +10,35 @@ from typing import Any
 
 import msgspec
 
+from craton.dialects.openai_chat_settings import without_own
 from craton.kernel.errors import BadRequest, Unsupported
 from craton.messages import Request
+from craton.models.engines.embedded.planned import Plan, Sampling
 from craton.models.engines.embedded.prompt_turns import (
     prompt,
     refuse_half_characters,
     unsupported,
 )
-from craton.models.engines.embedded.tools import Prompt
 from craton.models.engines.embedded.tools_choice import constraint_of
-from craton.models.engines.embedded.tools_grammar import Constraint
 
-ANSWER_TOKENS = 512
-"""`max_tokens` where the caller left it out."""
 TEMPERATURE = 0.7
 TOP_P = 0.95
 TOP_K = 40
 """Sampling where the caller left it out; common defaults, milder than llama.cpp's own 0.8."""
 TOKENS_MAX = 2**31 - 1
-"""More than any context; a caller's larger number means the same and still fits a message."""
+"""More than any context; a caller's larger number means the same and still fits a message. So does
+none: whoever answers a caller says the card's `output_tokens_default`, and who counts asks for no
+answer."""
 STOP_SEQUENCES_MAX = 64
 STOP_SEQUENCE_CHARACTERS_MAX = 1024
 SEED_MODULUS = 2**32 - 1
 """llama.cpp reads the last 32-bit value as "choose one at random"."""
 LOGPROBS_MAX = 20
 """Most alternatives told for each token, as OpenAI's own limit is."""
-_UNSERVED = {
-    "openai": frozenset(
-        {
-            "audio",
-            "bad_words",
-            "best_of",
-            "chat_template",
-            "echo",
-            "grammar",
-            "guided_choice",
-            "guided_grammar",
-            "guided_json",
-            "guided_regex",
-            "ignore_eos",
-            "length_penalty",
-            "logit_bias",
-            "min_p",
-            "min_tokens",
-            "mirostat",
-            "modalities",
-            "prompt_logprobs",
-            "repetition_penalty",
-            "stop_token_ids",
-            "structured_outputs",
-            "suffix",
-            "typical_p",
-            "use_beam_search",
-            "web_search_options",
-        }
-    ),
-    "anthropic": frozenset({"container", "context_management", "mcp_servers"}),
-}
-"""Members that ride along and would make another answer; what isn't named here changes none.
-
-OpenAI's own are in its API reference, the others in vLLM's and llama.cpp's of their servers.
-"""
+_UNSERVED = ("container", "context_management", "mcp_servers")
+"""Members of Anthropic's that ride along and would make another answer; others of its own change
+none. What rides along from OpenAI's wire is judged by that dialect's `without_own`."""
 _TIERS = {"default", "auto", "standard", "standard_only"}
-
-
-class Sampling(msgspec.Struct, frozen=True):
-    """How the next token is chosen. `seed` is None for a random one."""
-
-    temperature: float
-    top_p: float
-    top_k: int
-    seed: int | None
-    frequency_penalty: float
-    presence_penalty: float
-
-
-class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A request that this engine can serve."""
-
-    prompt: Prompt
-    sampling: Sampling
-    stop_sequences: list[str]
-    max_tokens: int
-    constraint: Constraint | None = None
-    logprobs: int | None = None
-    """How many alternatives to tell for each token; None is nothing at all."""
 
 
 def plan(request: Request, *, must_help: bool = False) -> Plan:
@@ -103,6 +47,7 @@ def plan(request: Request, *, must_help: bool = False) -> Plan:
     `must_help`: the model was never taught to call tools, so where it may decide and its user asks
     for a tool by name, that is decided for it. Left alone such a model answers in words.
     """
+    request = without_own(request)
     _refuse_members(request)
     max_tokens = request.max_tokens
     if max_tokens is not None and max_tokens < 1:
@@ -112,7 +57,7 @@ def plan(request: Request, *, must_help: bool = False) -> Plan:
         prompt=prompt(request, opening="" if held is None else held.opening),
         sampling=_sampling(request),
         stop_sequences=_stop_sequences(request.stop_sequences),
-        max_tokens=ANSWER_TOKENS if max_tokens is None else min(max_tokens, TOKENS_MAX),
+        max_tokens=TOKENS_MAX if max_tokens is None else min(max_tokens, TOKENS_MAX),
         constraint=held,
         logprobs=request.logprobs,
     )
@@ -153,9 +98,10 @@ def _refuse_members(request: Request) -> None:
         raise BadRequest(
             f"top_logprobs is {request.logprobs}; it must be from 0 to {LOGPROBS_MAX}."
         )
-    for dialect, riding in (request.extra or {}).items():
-        for name in _UNSERVED.get(dialect, frozenset()) & riding.keys():
-            if riding[name] and riding[name] != ["text"]:
+    if request.extra is not None:
+        riding = request.extra.get("anthropic", {})
+        for name in _UNSERVED:
+            if riding.get(name):
                 raise unsupported(f"`{name}`")
 
 

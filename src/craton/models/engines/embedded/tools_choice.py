@@ -1,7 +1,7 @@
 """Which tools a request lets a model call, and what its answer must look like: read and checked."""
 
 from functools import lru_cache
-from typing import Any, assert_never
+from typing import assert_never
 
 import msgspec
 
@@ -75,8 +75,6 @@ def _chosen(request: Request, tools: list[Callable]) -> tuple[list[Callable], bo
     choice = request.tool_choice
     if choice is None:
         return tools, False, False
-    if choice.extra is not None:
-        tools = _allowed(choice.extra, tools)
     match choice:
         case NoneChoice():
             return [], False, False
@@ -108,46 +106,6 @@ def _helped(request: Request, wanted: Wanted) -> Wanted:
     return msgspec.structs.replace(
         wanted, tools=tools, must_call=True, may_call_more=False, shape=None
     )
-
-
-class _AllowedFunction(msgspec.Struct, frozen=True):
-    name: str
-
-
-class _AllowedTool(msgspec.Struct, frozen=True):
-    type: str
-    function: _AllowedFunction | None = None
-    name: str | None = None
-
-
-class _AllowedTools(msgspec.Struct, frozen=True):
-    tools: list[_AllowedTool]
-
-
-class _ChoiceExtra(msgspec.Struct, frozen=True):
-    allowed_tools: _AllowedTools | None = None
-    type: str = "function"
-
-
-def _allowed(extra: dict[str, dict[str, Any]], tools: list[Callable]) -> list[Callable]:
-    """The tools that OpenAI's `allowed_tools` leaves."""
-    try:
-        read = msgspec.convert(extra.get("openai", {}), _ChoiceExtra)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"`tool_choice`: {error}.") from error
-    if read.type != "function":
-        raise unsupported(f"tool choice of type {read.type!r}")
-    if read.allowed_tools is None:
-        return tools
-    names = {
-        each.function.name if each.function else each.name for each in read.allowed_tools.tools
-    }
-    if missing := names - {tool.name for tool in tools}:
-        raise BadRequest(
-            f"`tool_choice.allowed_tools` names {min(map(str, missing))!r}, which is none of "
-            "the request's tools."
-        )
-    return [tool for tool in tools if tool.name in names]
 
 
 def _made(wanted: Wanted) -> Constraint | None:
