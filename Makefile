@@ -8,7 +8,7 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up install install-dev test test-all test-node check-policies lint types docs lock \
-	crash limits tools mutants fuzz \
+	conformance crash limits tools mutants fuzz \
 	bench-gateway bench-engine bench-silicon clean
 
 help: ## List the targets
@@ -60,8 +60,13 @@ types: install-dev ## Pyright (as basedpyright ships it, without Node), strict
 	$(BIN)/basedpyright
 
 docs: install-dev ## Rewrite the generated pages
-	$(BIN)/python -m craton.apis.aws.coverage > docs/coverage.md
+	$(BIN)/python -m tests.conformance > docs/coverage.md
 	$(BIN)/python -m craton.silicon.claims > docs/silicon-claims.md
+
+conformance: install-dev ## Record anew what real clients reach, and rewrite docs/coverage.md
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not node" --record \
+		tests/sdk tests/system tests/docs
+	$(BIN)/python -m tests.conformance > docs/coverage.md
 
 lock: install-dev ## Resolve the dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from craton.models import weights
+from tests.conformance.plugin import Conformance
 from tests.fakes.craton import Craton
 from tests.fakes.databases import Place, PostgreSqlPlace, SqlitePlace, stored_in
 from tests.fakes.postgresql import CannotStart, PostgreSqlServer
@@ -19,6 +20,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="sqlite",
         help="what the Craton on the echo engine stores in, which most tests of SDKs share",
     )
+    parser.addoption(
+        "--record",
+        action="store_true",
+        help="write down which operations real clients reached, for docs/coverage.md",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Conformance(config), "conformance")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ ENTRY_POINTS = {
     "craton.bootstrap.worker": "started with python -m",
     "craton.models.engines.embedded.process": "started with python -m",
     "craton.models.engines.embedded.embeddings_process": "started with python -m",
-    "craton.apis.aws.coverage": "writes docs/coverage.md",
     "craton.silicon.claims": "writes docs/silicon-claims.md",
     "craton.bootstrap.migrations.env": "run by Alembic",
 }

@@ -12,10 +12,12 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from craton.bootstrap import up as starting
 from craton.bootstrap.settings import Settings
 from craton.bootstrap.up import Running, running
 from craton.kernel.clock import SystemClock
 from craton.kernel.log import Log
+from tests.conformance.worker import recorded
 
 READY_WITHIN_S = 60
 
@@ -38,6 +40,8 @@ async def until_ready(up: Running) -> None:
 
 async def main() -> None:
     data, engine, workers = sys.argv[1:4]
+    plain = starting.specs
+    starting.specs = lambda settings, listening: recorded(plain(settings, listening))
     settings = Settings(
         data=Path(data),
         engine=engine,

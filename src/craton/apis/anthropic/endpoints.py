@@ -49,6 +49,8 @@ class AnthropicModel(msgspec.Struct, frozen=True):
     id: str
     display_name: str
     created_at: str
+    lifecycle: str = "active"
+    """Models here are served until somebody removes them: none is deprecated or retired."""
     type: str = "model"
 
 

@@ -83,4 +83,4 @@ BUILT = frozenset(
         ("ec2", "DescribeRegions"),
     }
 )
-"""The operations that are served; the coverage page is made from this."""
+"""The operations that are served; docs/coverage.md says what was seen of each."""

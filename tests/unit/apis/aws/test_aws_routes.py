@@ -4,11 +4,9 @@ import gzip
 import json
 import re
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
-from craton.apis.aws import coverage
 from craton.apis.aws.operations import BUILT, REST_JSON, Entry, entries
 from craton.apis.aws.routes import Routes
 from craton.kernel.errors import BadRequest
@@ -150,16 +148,3 @@ def test_the_table_is_botocores() -> None:
 
 def test_what_is_built_stands_in_the_table() -> None:
     assert {entry.key for entry in entries()} >= BUILT
-
-
-def test_the_coverage_page_is_what_the_table_says() -> None:
-    page = Path(__file__).parents[4] / "docs" / "coverage.md"
-    assert page.read_text() == coverage.page(), (
-        "run: python -m craton.apis.aws.coverage > docs/coverage.md"
-    )
-
-
-def test_the_coverage_page_shows_what_is_built() -> None:
-    one = next(entry for entry in entries() if entry.name == "Converse")
-    assert "| Converse | inference | must | yes |" in coverage.page([one], frozenset({one.key}))
-    assert "| Converse | inference | must |  |" in coverage.page([one], frozenset())
