@@ -27,7 +27,7 @@ def endpoints(services: Services, *, default_model: str) -> Table:
     """Wire every protocol."""
     aws = AwsWire()
     aws.load()
-    ec2 = Ec2(services, Place(services.region))
+    ec2 = Ec2(services.clock, Place(services.region))
     native, find_native = native_endpoints(services)
     routes = Routes(
         exact={

@@ -8,6 +8,7 @@ caller asks (so that a newer client's members reach a newer upstream).
 import base64
 import binascii
 import math
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -34,6 +35,8 @@ _NAMES = {
     "timestamp": "a Timestamp",
 }
 _SPECIAL_FLOATS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+# As JSON writes numbers: float() would take blanks, underscores and other scripts' digits.
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,400}(\.[0-9]{0,400})?([eE][+-]?[0-9]{1,4})?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -184,9 +187,9 @@ def read_timestamp(value: object, form: str, path: Path) -> datetime:
         moment = (
             datetime.fromisoformat(value) if form == "iso8601" else parsedate_to_datetime(value)
         )
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         refuse(f"{str(value)[:60]!r} is not a time in the form {form}", path)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 _COERCERS: dict[str, Callable[[Shape, Any, Path, bool], Any]] = {
@@ -235,10 +238,12 @@ def coerce_text(shape: Shape, text: str, path: Path, *, timestamp_format: str) -
                 refuse(f"STRING_VALUE can not be converted to {_NAMES[shape.kind]}", path)
             return coerce(shape, int(text), path)
         case "float" | "double":
-            try:
-                return float(text)
-            except ValueError:
+            if text in _SPECIAL_FLOATS:
+                return _SPECIAL_FLOATS[text]
+            number = float(text) if _DECIMAL.fullmatch(text) else math.inf
+            if math.isinf(number):
                 refuse(f"STRING_VALUE can not be converted to {_NAMES[shape.kind]}", path)
+            return number
         case "timestamp":
             return read_timestamp(text, shape.timestamp_format or timestamp_format, path)
         case _:

@@ -98,6 +98,9 @@ class _Reader:
             if found is not None:
                 known += 1
                 document[member.name] = self._member(member, found, _join(name, member.form_name))
+            elif member.is_flattened and tree.get(member.wire_name) == "":
+                # An empty list has no elements to be named after, so it has the member's own name.
+                document[member.name] = []
         if self._is_ec2 and known < len(tree):
             self._refuse_unknown(shape, tree, name)
         return document

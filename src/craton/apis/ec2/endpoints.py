@@ -7,7 +7,7 @@ from craton.apis.aws.ec2_errors import ec2_error
 from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Place
 from craton.apis.ec2.regions import describe_availability_zones, describe_regions
 from craton.apis.exchange import Exchange
-from craton.apis.services import Services
+from craton.kernel.clock import Clock
 
 SERVICE = "ec2"
 DRY_RUN = "DryRun"
@@ -16,6 +16,7 @@ OPERATIONS: Mapping[str, Ec2Operation] = {
     "DescribeAvailabilityZones": Ec2Operation(describe_availability_zones),
     "DescribeRegions": Ec2Operation(describe_regions),
 }
+"""Those that need nothing but the place; what needs more comes as methods of what has it."""
 
 Key = tuple[str, str]
 """Service and operation name."""
@@ -37,11 +38,11 @@ class Ec2:
 
     def __init__(
         self,
-        services: Services,
+        clock: Clock,
         place: Place,
         operations: Mapping[str, Ec2Operation] = OPERATIONS,
     ) -> None:
-        self._services = services
+        self._clock = clock
         self._place = place
         self._operations = operations
 
@@ -81,5 +82,5 @@ class Ec2:
             principal=exchange.principal,
             place=self._place,
             host=host.decode("latin-1"),
-            now_ms=self._services.clock.now_ns() // 1_000_000,
+            now_ms=self._clock.now_ns() // 1_000_000,
         )

@@ -3,8 +3,10 @@
 import gzip
 import json
 import re
+import time
 from importlib.resources import files
 
+import msgspec
 import pytest
 
 from craton.apis.aws.operations import BUILT, REST_JSON, Entry, entries
@@ -148,3 +150,86 @@ def test_the_table_is_botocores() -> None:
 
 def test_what_is_built_stands_in_the_table() -> None:
     assert {entry.key for entry in entries()} >= BUILT
+
+
+# --- forms --------------------------------------------------------------------------------------
+
+FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+VERSION = "Version=2016-11-15"
+
+
+def form_signed_for(service: str) -> dict[str, str]:
+    credential = f"Credential=AKIA/20261123/us-east-1/{service}/aws4_request"
+    return {**FORM, "authorization": f"AWS4-HMAC-SHA256 {credential}, Signature=x"}
+
+
+def refusal_of(headers: dict[str, str], body: str, query: str = "") -> tuple[str, str | None]:
+    match = ROUTES.find("POST", b"/", query.encode(), headers, body.encode())
+    assert match is not None
+    assert match.refusal is not None
+    return match.entry.service, match.refusal.code
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "service", "code"),
+    [
+        (form_signed_for("ec2"), f"Action=RunInstances&{VERSION}", "ec2", "InvalidAction"),
+        (FORM, f"Action=RunInstances&{VERSION}", "ec2", "InvalidAction"),
+        ({**FORM, "host": "ec2.local:1"}, "Action=RunInstances", "ec2", "InvalidAction"),
+        (
+            form_signed_for("ec2"),
+            "Action=DescribeRegions&Version=2014-10-01",
+            "ec2",
+            "NoSuchVersion",
+        ),
+        (form_signed_for("ec2"), "Version=2016-11-15", "ec2", "MissingAction"),
+        (form_signed_for("ec2"), "a=%ff", "ec2", "MalformedQueryString"),
+        (form_signed_for("ec2"), "Action=A&Action=B", "ec2", "InvalidQueryParameter"),
+        (form_signed_for("sts"), "Action=NoSuchThing&Version=2011-06-15", "sts", "InvalidAction"),
+    ],
+)
+def test_a_form_for_no_operation_is_refused_by_the_service_it_is_meant_for(
+    headers: dict[str, str], body: str, service: str, code: str
+) -> None:
+    assert refusal_of(headers, body) == (service, code)
+
+
+@pytest.mark.parametrize("separator", ["/", "%2F"])
+def test_a_presigned_query_says_which_service_it_is_meant_for(separator: str) -> None:
+    scope = separator.join(["AKIA", "20261123", "us-east-1", "ec2", "aws4_request"])
+    query = f"Action=RunInstances&X-Amz-Credential={scope}&X-Amz-Date=x"
+    assert refusal_of({}, "", query) == ("ec2", "InvalidAction")
+
+
+def test_a_form_for_nobody_is_nobodys() -> None:
+    assert ROUTES.find("POST", b"/", b"", FORM, b"Action=RunInstances") is None
+    assert ROUTES.find("GET", b"/", b"", form_signed_for("ec2"), b"") is None
+
+
+def test_an_operation_of_ec2_is_found_in_a_body_and_in_a_query() -> None:
+    wanted = f"Action=DescribeRegions&{VERSION}&RegionName.1=x".encode()
+    in_body = ROUTES.find("POST", b"/", b"", FORM, wanted)
+    in_query = ROUTES.find("GET", b"/", wanted, {}, b"")
+    for match in (in_body, in_query):
+        assert match is not None
+        assert match.refusal is None
+        assert match.entry.key == ("ec2", "DescribeRegions")
+        assert match.form is not None
+        assert match.form["RegionName.1"] == "x"
+
+
+def test_a_name_that_two_services_have_is_the_one_that_was_form_signed_for() -> None:
+    (one,) = [entry for entry in entries() if entry.key == ("ec2", "DescribeRegions")]
+    other = msgspec.structs.replace(one, service="other", signing_name="other")
+    routes = Routes([one, other])
+    for name in ("ec2", "other"):
+        match = routes.find("POST", b"/", b"", form_signed_for(name), b"Action=DescribeRegions")
+        assert match is not None
+        assert match.entry.service == name
+
+
+def test_a_hostile_credential_costs_little() -> None:
+    query = b"Action=X&" + b"X-Amz-Credential=" * 50_000
+    started = time.process_time()
+    assert ROUTES.find("POST", b"/", query, {}, b"") is None
+    assert time.process_time() - started < 0.5
