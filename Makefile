@@ -8,7 +8,7 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up install install-dev test test-all test-node check-policies lint types docs lock \
-	conformance crash limits tools mutants fuzz \
+	conformance crash limits open-responses tools mutants fuzz \
 	bench-gateway bench-engine bench-silicon clean
 
 help: ## List the targets
@@ -84,6 +84,9 @@ mutants: install-dev ## Sabotage the code in named ways; each must be caught by 
 
 tools: install-dev ## 1,000 forced calls and 1,000 schemas on the 135M model
 	$(BIN)/python -m tests.tools --calls 1000 --schemas 1000
+
+open-responses: install-dev ## The compliance cases of Open Responses, WebSocket included
+	$(BIN)/python -m tests.open_responses
 
 limits: install-dev ## Race for budgets and limits with 64 clients; kill processes meanwhile
 	$(BIN)/python -m tests.limits
