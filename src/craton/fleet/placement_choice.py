@@ -1,0 +1,95 @@
+"""Choosing the leaves of a gang: one leaf, else one row, else several.
+
+The order of what is better is that of `placement`: fewest rows, fewest leaves, fewest whole leaves
+broken, fewest free hosts left in the leaves touched, then in the rows, then lowest numbers.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from craton.fleet.placement_leaves import (
+    Counts,
+    Field,
+    Selection,
+    fewest_leaves,
+    fewest_whole,
+    tightest,
+)
+from craton.fleet.pool_layout import Numbers
+
+_MOST = np.iinfo(np.int32).max
+
+
+class Leaves(NamedTuple):
+    """Leaves in ascending order, and how many hosts of each."""
+
+    leaves: Numbers
+    hosts: Numbers
+
+
+def choose_leaf(field: Field, row_start: Sequence[int], wanted: int) -> Leaves | None:
+    """The leaf that holds the gang tightest."""
+    if wanted > field.per_leaf:
+        return None
+    has_room = field.room >= wanted
+    counts = field.all_leaves
+    exact = counts[wanted : field.top + 1] != counts[wanted + 1 : field.top + 2]
+    exact &= has_room
+    fits = exact.any(axis=1)
+    first = int(fits.argmax())
+    if not fits[first]:
+        return None
+    row = int(np.where(exact[first], field.free, _MOST).argmin())
+    begin, end = row_start[row : row + 2]
+    leaf = begin + int((field.leaf_class[begin:end] == wanted + first).argmax())
+    return Leaves(np.array([leaf], np.int32), np.array([wanted], np.int32))
+
+
+def choose_row(field: Field, row_start: Sequence[int], wanted: int) -> Leaves | None:
+    """The leaves of the row that holds the gang best."""
+    rows = (field.room >= wanted).nonzero()[0]
+    if not len(rows):
+        return None
+    leaves: Counts = field.leaves.take(rows, axis=1)
+    hosts: Counts = field.hosts.take(rows, axis=1)
+    used = fewest_leaves(leaves, hosts, wanted)
+    least = int(used.min())
+    keep = (used == least).nonzero()[0]
+    if len(keep) < len(rows):
+        rows, leaves, hosts = rows[keep], leaves[:, keep], hosts[:, keep]
+    whole = fewest_whole(
+        leaves, hosts, field.whole[rows], used=least, wanted=wanted, per_leaf=field.per_leaf
+    )
+    fewest = int(whole.min())
+    rows = rows[whole == fewest]
+    rows = rows[field.free[rows].argsort(kind="stable")]
+    best, best_row = None, 0
+    for row in rows.tolist():
+        selection = tightest(field.classes(row), least, fewest, wanted, field.per_leaf)
+        if best is None or selection.spare < best.spare:
+            best, best_row = selection, row
+            if not selection.spare:
+                break
+    assert best is not None
+    return pick(field, span(row_start, best_row), best, wanted)
+
+
+def span(row_start: Sequence[int], row: int) -> Numbers:
+    """The leaves of a row."""
+    return np.arange(row_start[row], row_start[row + 1], dtype=np.int32)
+
+
+def pick(field: Field, among: Numbers, selection: Selection, wanted: int) -> Leaves:
+    """The lowest leaves of the classes of a selection; the largest gives what is to spare."""
+    classes = field.leaf_class[among]
+    found = [
+        among[(classes == f).nonzero()[0][:number]] for f, number in sorted(selection.used.items())
+    ]
+    leaves = np.concatenate(found)
+    hosts = np.minimum(field.leaf_class[leaves], field.per_leaf)
+    # Leaves stand in order of class here, so the last is one of the largest.
+    hosts[-1] -= int(hosts.sum()) - wanted
+    order = leaves.argsort()
+    return Leaves(leaves[order], hosts[order])

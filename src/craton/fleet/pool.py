@@ -1,0 +1,210 @@
+"""Who holds which chip of a pool, and where room is: arrays that every change keeps up to date.
+
+A host offers the chips that are neither taken nor broken, if it is usable (healthy, not cordoned,
+no spare held back). A host that offers all of its chips is *free*; one that offers some is *partly
+free*. By row the pool counts its leaves by how many free hosts they have, so that a gang's place is
+found by looking at rows first. Nothing here is a Python object for each host.
+
+Every change has an inverse (`take` and `release`, `fail_chip` and `mend_chip`, `set_usable` with
+the other value), which is how a command that isn't kept is undone.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from craton.fleet.pool_layout import Layout, Numbers, Power
+from craton.fleet.subsets import TABLE_CHIPS_MAX
+from craton.kernel.errors import Internal
+
+Masks = NDArray[np.uint32]
+_SHOWN_MAX = 5
+
+
+class Pool:
+    """The state of one pool. Reading its arrays is free to all; only its methods change them.
+
+    `offered`: by host, the mask of chips that can be taken. `leaf_free`: by leaf, its free hosts.
+    `leaves_with[f, row]`: how many leaves of a row have `f` or more free hosts, and
+    `hosts_with[f, row]` how many free hosts those leaves have (so `hosts_with[1]` is the free
+    hosts by row); `f` goes to one more than the largest leaf has. `partly[c, row]`: hosts that are
+    partly free with `c` free chips.
+    """
+
+    def __init__(self, layout: Layout, power: Power) -> None:
+        self.layout = layout
+        self.power = power
+        self.full = np.uint32(layout.chips.full)
+        self.taken: Masks = np.zeros(layout.hosts, np.uint32)
+        self.broken: Masks = np.zeros(layout.hosts, np.uint32)
+        self.usable: NDArray[np.bool_] = np.ones(layout.hosts, np.bool_)
+        self.offered: Masks = np.full(layout.hosts, self.full, np.uint32)
+        sizes = layout.leaf_hosts_max + 2
+        self.leaf_free: Numbers = np.diff(layout.leaf_start).astype(np.int32)
+        self.leaves_with: Numbers = np.zeros((sizes, layout.rows), np.int32)
+        self.hosts_with: Numbers = np.zeros((sizes, layout.rows), np.int32)
+        self.partly: Numbers = np.zeros((layout.chips_per_host, layout.rows), np.int32)
+        # By mask of offered chips: how many hosts are partly free just so.
+        masks = layout.chips.full + 1 if layout.chips_per_host <= TABLE_CHIPS_MAX else 0
+        self.partly_by_mask: Numbers = np.zeros(masks, np.int32)
+        self._sizes = np.arange(sizes - 1)
+        for row in range(layout.rows):
+            self._recount(row)
+
+    @property
+    def free_hosts(self) -> int:
+        """Hosts of which every chip can be taken."""
+        return int(self.hosts_with[1].sum())
+
+    @property
+    def chips_taken(self) -> int:
+        """Chips that somebody holds."""
+        return int(np.bitwise_count(self.taken).sum())
+
+    def take(self, hosts: Numbers, masks: Masks) -> None:
+        """Give chips away: of each host those of its mask. Hosts are in ascending order, once each.
+
+        A chip that can't be taken (held already, broken, or on a host that isn't usable) is a fault
+        of ours: Internal, and nothing is taken.
+        """
+        self._take(hosts, masks, of=self.offered[hosts])
+
+    def restore(self, hosts: Numbers, masks: Masks) -> None:
+        """Take chips for a lease that already holds them: also on hosts not usable any more."""
+        self._take(hosts, masks, of=~self.taken[hosts] & self.full)
+
+    def _take(self, hosts: Numbers, masks: Masks, *, of: Masks) -> None:
+        wrong = (masks & ~of) != 0
+        if wrong.any() or not _ascending(hosts) or not masks.all():
+            raise Internal(f"Chips that aren't free were taken, {_shown(hosts, masks, wrong)}.")
+        before = self.taken[hosts]
+        self.taken[hosts] = before | masks
+        self._power(hosts[before == 0], self.layout.draw_w)
+        self._changed(hosts)
+
+    def release(self, hosts: Numbers, masks: Masks) -> None:
+        """Take chips back: of each host those of its mask. Hosts ascend, once each.
+
+        A chip that nobody holds is a fault of ours: Internal, and nothing is released.
+        """
+        before = self.taken[hosts]
+        wrong = (masks & ~before) != 0
+        if wrong.any() or not _ascending(hosts) or not masks.all():
+            raise Internal(f"Chips that nobody holds came back, {_shown(hosts, masks, wrong)}.")
+        after = before & ~masks
+        self._power(hosts[after == 0], -self.layout.draw_w)
+        self.taken[hosts] = after
+        self._changed(hosts)
+
+    def set_usable(self, host: int, value: bool) -> bool:
+        """Say whether what is free on a host may be given away; returns whether that changed."""
+        if bool(self.usable[host]) == value:
+            return False
+        self.usable[host] = value
+        self._changed(np.array([host], np.int32))
+        return True
+
+    def fail_chip(self, host: int, chip: int) -> bool:
+        """Offer a chip no more, even when its lease ends; returns whether that is new."""
+        return self._set_broken(host, chip, broken=True)
+
+    def mend_chip(self, host: int, chip: int) -> bool:
+        """The inverse: the chip works again."""
+        return self._set_broken(host, chip, broken=False)
+
+    def _set_broken(self, host: int, chip: int, *, broken: bool) -> bool:
+        assert 0 <= chip < self.layout.chips_per_host, f"chip {chip}"
+        bit = 1 << chip
+        before = int(self.broken[host])
+        after = before | bit if broken else before & ~bit
+        if before == after:
+            return False
+        self.broken[host] = after
+        self._changed(np.array([host], np.int32))
+        return True
+
+    def drawing_hosts(self) -> Numbers:
+        """By row: hosts that count as drawing power, counted anew."""
+        layout = self.layout
+        drawing = self.taken != 0
+        rows = layout.row_of_leaf[layout.leaf_of_host[drawing]]
+        return np.bincount(rows, minlength=layout.rows).astype(np.int32)
+
+    def _power(self, hosts: Numbers, draw_w: int) -> None:
+        if draw_w and len(hosts):
+            layout = self.layout
+            rows = layout.row_of_leaf[layout.leaf_of_host[hosts]]
+            self.power.add(layout.power_rows[rows], draw_w)
+
+    def _changed(self, hosts: Numbers) -> None:
+        """Bring everything that is counted up to date with these hosts, which ascend."""
+        before = self.offered[hosts]
+        after = ~(self.taken[hosts] | self.broken[hosts]) & self.full
+        after *= self.usable[hosts]
+        self.offered[hosts] = after
+        was_free, is_free = before == self.full, after == self.full
+        leaves = self.layout.leaf_of_host[hosts]
+        turned = was_free != is_free
+        if turned.any():
+            step = is_free.astype(np.int32)
+            step -= was_free
+            np.add.at(self.leaf_free, leaves, step)
+            rows = self.layout.row_of_leaf[leaves[turned]]
+            for row in dict.fromkeys(rows.tolist()):
+                self._recount(row)
+        self._count_partly(leaves, before, ~was_free, -1)
+        self._count_partly(leaves, after, ~is_free, 1)
+
+    def _count_partly(
+        self, leaves: Numbers, masks: Masks, not_free: NDArray[np.bool_], step: int
+    ) -> None:
+        some = not_free & (masks != 0)
+        if some.any():
+            masks = masks[some]
+            rows = self.layout.row_of_leaf[leaves[some]]
+            np.add.at(self.partly, (np.bitwise_count(masks), rows), step)
+            if len(self.partly_by_mask):
+                np.add.at(self.partly_by_mask, masks, step)
+
+    def _recount(self, row: int) -> None:
+        """Count a row's leaves by free hosts again: cheaper than following each change."""
+        first, last = self.layout.row_start[row : row + 2]
+        counts = np.bincount(self.leaf_free[first:last], minlength=len(self._sizes))
+        self.leaves_with[:-1, row] = counts[::-1].cumsum()[::-1]
+        counts *= self._sizes
+        self.hosts_with[:-1, row] = counts[::-1].cumsum()[::-1]
+
+    def check(self) -> None:
+        """Count everything anew and compare; AssertionError says what is wrong. For tests."""
+        layout = self.layout
+        offered = np.where(self.usable, ~(self.taken | self.broken) & self.full, 0)
+        assert (self.offered == offered).all(), "offered chips"
+        free = offered == self.full
+        leaf_free = np.add.reduceat(free.astype(np.int32), layout.leaf_start[:-1])
+        assert (self.leaf_free == leaf_free).all(), "free hosts by leaf"
+        for least in range(layout.leaf_hosts_max + 2):
+            have = leaf_free >= least
+            leaves = np.bincount(layout.row_of_leaf[have], minlength=layout.rows)
+            hosts = np.bincount(layout.row_of_leaf[have], leaf_free[have], minlength=layout.rows)
+            assert (self.leaves_with[least] == leaves).all(), f"leaves with {least} free hosts"
+            assert (self.hosts_with[least] == hosts).all(), f"hosts of leaves with {least} free"
+        partly = ~free & (offered != 0)
+        rows = layout.row_of_leaf[layout.leaf_of_host]
+        for chips in range(layout.chips_per_host):
+            those = partly & (np.bitwise_count(offered) == chips)
+            counted = np.bincount(rows[those], minlength=layout.rows)
+            assert (self.partly[chips] == counted).all(), f"hosts with {chips} free chips"
+        if len(self.partly_by_mask):
+            masks = np.bincount(offered[partly], minlength=len(self.partly_by_mask))
+            assert (self.partly_by_mask == masks).all(), "partly free hosts by mask"
+
+
+def _ascending(hosts: Numbers) -> bool:
+    return bool((hosts[1:] > hosts[:-1]).all())
+
+
+def _shown(hosts: Numbers, masks: Masks, wrong: NDArray[np.bool_]) -> str:
+    """The first hosts and masks that are wrong, or all if only their order is."""
+    at = np.flatnonzero(wrong) if wrong.any() else np.arange(len(hosts))
+    return ", ".join(
+        f"host {int(hosts[i])} chips {int(masks[i]):#x}" for i in at[:_SHOWN_MAX].tolist()
+    )
