@@ -1,9 +1,11 @@
 """boto3's EC2 client, unchanged, against what this cloud says of itself."""
 
+import json
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from craton.apis.aws.model import Models
 from craton.apis.aws.render import check
+from craton.cli.main import main
 from tests.fakes.craton import Craton
 
 REGION = "us-east-1"
@@ -219,3 +222,31 @@ def test_forms_that_no_sdk_makes_get_a_modelled_error(
     status, body = posted(echo, {"Action": "DescribeRegions", "Version": VERSION, **form})
     assert status == 400
     assert f"<Code>{code}</Code>" in body
+
+
+def test_a_policy_that_denies_is_told_with_and_without_a_dry_run(
+    echo: Craton, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        assert main([*arguments, "--data", str(echo.data)]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    key = json.loads(run("keys", "create", "ec2-bound", "--json"))
+    statement = {"Effect": "Allow", "Action": "ec2:DescribeRegions", "Resource": "*"}
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    run("policies", "put", "rules", str(file), "--key", key["api_key_id"])
+    made = client(
+        echo,
+        aws_access_key_id=key["access_key_id"],
+        aws_secret_access_key=key["secret_access_key"],
+    )
+    assert refused(made.describe_regions, DryRun=True)[:2] == ("DryRunOperation", 412)
+    assert made.describe_regions()["Regions"]
+    for dry_run in (False, True):
+        code, status, message = refused(made.describe_availability_zones, DryRun=dry_run)
+        assert (code, status) == ("UnauthorizedOperation", 403)
+        assert "ec2:DescribeAvailabilityZones" in message
+    made.close()
+    run("policies", "delete", "rules", "--key", key["api_key_id"])
