@@ -5,6 +5,7 @@ from typing import Any, assert_never, cast
 import msgspec
 from msgspec import UNSET
 
+from craton.dialects.anthropic_messages_betas import without_betas
 from craton.dialects.anthropic_messages_blocks import (
     BLOCKS,
     cache_point,
@@ -283,7 +284,8 @@ def write_request(request: Request) -> bytes:
     for name, value in came.items():
         if name not in _FORMS:
             body.setdefault(name, value)
-    additional: Any = request.additional_fields
+    # Betas stand in a header of this wire.
+    additional: Any = without_betas(request).additional_fields
     if isinstance(additional, dict):
         # Members for the model itself, as Converse takes them: here they stand at the top.
         body = {**cast("Json", additional), **body}

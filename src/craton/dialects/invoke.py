@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from craton.dialects import anthropic_messages, cohere, llama, nova, openai_chat, titan
+from craton.dialects.anthropic_messages_betas import BETAS, with_betas
 from craton.dialects.dialect import Stamp
 from craton.dialects.embedding import EmbeddingRequest, Embeddings
 from craton.dialects.invoke_format import BodyFormat, Members
@@ -70,14 +71,20 @@ def _joined(members: Members, model: str, *, stream: bool) -> bytes:
 
 class _Anthropic:
     def read_request(self, members: Members, model: str, *, stream: bool) -> Request:
-        return anthropic_messages.SERVER.read_request(
+        request = anthropic_messages.SERVER.read_request(
             _joined(self._own(members), model, stream=stream)
         )
+        return self._with_betas(request, members)
 
     def read_count_request(self, members: Members, model: str) -> Request:
-        return anthropic_messages.SERVER.read_count_request(
+        request = anthropic_messages.SERVER.read_count_request(
             _joined(self._own(members), model, stream=False)
         )
+        return self._with_betas(request, members)
+
+    def _with_betas(self, request: Request, members: Members) -> Request:
+        betas = members.get(BETAS)
+        return request if betas is None else with_betas(request, msgspec.json.decode(betas))
 
     def _own(self, members: Members) -> Members:
         own = dict(members)
@@ -86,8 +93,7 @@ class _Anthropic:
             raise wrong("anthropic_version", f'is required and missing; send "{ANTHROPIC_VERSION}"')
         if _VERSION.fullmatch(version) is None:
             raise wrong("anthropic_version", f'expected "{ANTHROPIC_VERSION}"')
-        # Betas allow members of newer kinds; each member is judged by itself here.
-        own.pop("anthropic_beta", None)
+        own.pop(BETAS, None)
         for name, instead in (
             ("model", "it is the operation's modelId"),
             ("stream", "call InvokeModelWithResponseStream to stream"),

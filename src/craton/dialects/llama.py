@@ -7,18 +7,23 @@ prompt is one user turn.
 """
 
 import re
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
+from craton.dialects import media
 from craton.dialects.dialect import Stamp
 from craton.dialects.invoke_format import Members, MembersReader
+from craton.dialects.members import wrong
 from craton.dialects.prompt_text import Turn, answer_text, conversation, event_text, turns_of
 from craton.kernel.errors import EngineFailed, Unsupported
 from craton.messages import (
     Answer,
+    Block,
     Event,
+    Message,
     MessageStart,
     MessageStop,
     Metadata,
@@ -28,6 +33,7 @@ from craton.messages import (
     Text,
     Usage,
 )
+from craton.messages.blocks import Image, InlineSource
 
 NAME = "Llama's body"
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -40,7 +46,8 @@ class LlamaBody(msgspec.Struct, kw_only=True):
     max_gen_len: Annotated[int, Meta(ge=1)] | None = None
     temperature: Share | None = None
     top_p: Share | None = None
-    images: list[Any] | None = None
+    images: list[str] | UnsetType | None = UNSET
+    """Pictures as base64; `<|image|>` marks the place of each in the prompt (Llama 3.2 on)."""
 
 
 class _Generation(msgspec.Struct):
@@ -59,9 +66,9 @@ _LENGTH = (StopReason.MAX_TOKENS, StopReason.CONTEXT_WINDOW_EXCEEDED)
 def read_request(members: Members, model: str, *, stream: bool) -> Request:
     """Read a request body; BadRequest or Unsupported names the member that is wrong."""
     body = _REQUESTS.read(members)
-    if body.images:
-        raise Unsupported("`images`: are not served in Llama's body. Send text, or use Converse.")
     system, messages = conversation(read_prompt(body.prompt))
+    if body.images:
+        messages = _with_images(messages, [_read_image(*each) for each in enumerate(body.images)])
     return Request(
         model=model,
         messages=messages,
@@ -77,12 +84,16 @@ def write_request(request: Request) -> bytes:
     """The body of a request, its prompt in Llama 3's template; Unsupported names what it lacks."""
     if request.stop_sequences:
         raise Unsupported(f"{NAME} has no stop sequences. Leave them out.")
+    images: list[str] = []
+    messages = [_marked(message, images) for message in request.messages]
+    turns = turns_of(msgspec.structs.replace(request, messages=messages), NAME)
     return _encode(
         LlamaBody(
-            prompt=write_prompt(turns_of(request, NAME)),
+            prompt=write_prompt(turns),
             max_gen_len=request.max_tokens,
             temperature=request.temperature,
             top_p=request.top_p,
+            images=images or UNSET,
         )
     )
 
@@ -162,6 +173,85 @@ class LlamaParts:
 
 def _stop_reason(stop: MessageStop) -> str:
     return "length" if stop.stop_reason in _LENGTH else "stop"
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+_IMAGE = "<|image|>"
+_KINDS = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"GIF8", "gif"),
+    (b"RIFF", "webp"),
+)
+"""How a file of each kind begins (RFC 2083, JFIF, GIF89a, RIFF): the body doesn't name it."""
+
+
+def _read_image(index: int, text: str) -> Image:
+    data = media.from_base64(text)
+    if not data:
+        raise wrong(f"images[{index}]", "expected a picture in base64")
+    for begin, kind in _KINDS:
+        if data.startswith(begin):
+            return Image(source=InlineSource(data=data), format=kind)
+    kinds = ", ".join(kind for _, kind in _KINDS)
+    raise wrong(f"images[{index}]", f"is no picture of a kind known here: {kinds}")
+
+
+def _with_images(messages: list[Message], images: list[Image]) -> list[Message]:
+    """The conversation with its pictures where the prompt marks them.
+
+    Without marks they come first in the last turn of the user's, before its text.
+    """
+    marks = sum(_text_of(message).count(_IMAGE) for message in messages)
+    if marks not in (0, len(images)):
+        raise wrong(
+            "images", f"has {len(images)} pictures, and the prompt has {marks} marks `{_IMAGE}`"
+        )
+    if marks:
+        waiting = iter(images)
+        return [_in_places(message, waiting) for message in messages]
+    last = max(place for place, message in enumerate(messages) if message.role is Role.USER)
+    whole = msgspec.structs.replace(messages[last], content=[*images, *messages[last].content])
+    return [*messages[:last], whole, *messages[last + 1 :]]
+
+
+def _text_of(message: Message) -> str:
+    return "".join(block.text for block in message.content if isinstance(block, Text))
+
+
+def _in_places(message: Message, waiting: Iterator[Image]) -> Message:
+    text = _text_of(message)
+    if _IMAGE not in text:
+        return message
+    if message.role is not Role.USER:
+        raise wrong("prompt", f"has `{_IMAGE}` outside the turns of the user's")
+    before, *pieces = text.split(_IMAGE)
+    content: list[Block] = [Text(text=before)] if before.strip() else []
+    for piece in pieces:
+        content.append(next(waiting))
+        if piece.strip():
+            content.append(Text(text=piece))
+    return msgspec.structs.replace(message, content=content)
+
+
+def _marked(message: Message, images: list[str]) -> Message:
+    """The message with a mark for each picture, whose bytes are added to `images`."""
+    if not any(isinstance(block, Image) for block in message.content):
+        return message
+    text: list[str] = []
+    for block in message.content:
+        match block:
+            case Text():
+                text.append(block.text)
+            case Image(source=InlineSource(data=data)):
+                text.append(_IMAGE)
+                images.append(media.to_base64(data))
+            case Image():
+                raise Unsupported(f"{NAME} has pictures by their bytes only. Send the bytes.")
+            case _:
+                return message  # whoever writes turns refuses it by its kind
+    return msgspec.structs.replace(message, content=[Text(text="".join(text))])
 
 
 # --- prompts in Llama's templates ---------------------------------------------------------------

@@ -19,6 +19,7 @@ from craton.dialects.invoke_format import Members, MembersReader
 from craton.dialects.members import check_portable, invalid, wrong
 from craton.kernel.errors import BadRequest, EngineFailed
 from craton.messages import Answer, Event, Metadata, Request, TextDelta
+from craton.messages.blocks import Audio, Image
 from craton.messages.request import Thinking
 
 NAME = "Nova's body"
@@ -96,6 +97,7 @@ def read_request(members: Members, model: str, *, stream: bool) -> Request:
         raise BadRequest(
             f"The messages, system prompt or tools don't fit Nova's {SCHEMA}: {_told(error)}."
         ) from error
+    _check_sources(request)
     request = msgspec.structs.replace(
         request, top_k=_one_of(config, "topK", "top_k") or None, thinking=_thinking(config)
     )
@@ -104,6 +106,16 @@ def read_request(members: Members, model: str, *, stream: bool) -> Request:
         return _CHECK.decode(_pack(request))
     except msgspec.ValidationError as error:
         raise invalid(error) from None
+
+
+def _check_sources(request: Request) -> None:
+    """Refuse a picture or sound without a source, which only an answer may have."""
+    for number, message in enumerate(request.messages):
+        for place, block in enumerate(message.content):
+            if isinstance(block, Image | Audio) and block.source is None:
+                raise wrong(
+                    f"messages[{number}].content[{place}].source", "is required and missing"
+                )
 
 
 def _one_of(config: InferenceConfig, name: str, older: str) -> Any:  # noqa: ANN401 - of either's type

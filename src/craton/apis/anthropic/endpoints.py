@@ -17,6 +17,7 @@ from craton.apis.exchange import Exchange
 from craton.apis.permit import COUNT_TOKENS, GET_MODEL, INVOKE, LIST_MODELS
 from craton.apis.services import Services
 from craton.dialects.anthropic_messages import SERVER
+from craton.dialects.anthropic_messages_betas import HEADER, read_header, with_betas
 from craton.http import HttpRequest
 from craton.kernel.errors import BadRequest, Unsupported
 from craton.messages import Request
@@ -70,6 +71,8 @@ def anthropic_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]
         request = WIRE.dialect.read_request(exchange.request.body)
         if request.extra is not None:
             request = heeded(request, services.router.card(request.model))
+        if HEADER in exchange.request.headers:
+            request = _with_betas(request, exchange, services.router.card(request.model))
         await services.inference.run(exchange, WIRE, request)
 
     async def count_tokens(exchange: Exchange) -> None:
@@ -79,6 +82,8 @@ def anthropic_endpoints(services: Services) -> dict[tuple[str, bytes], Endpoint]
         exchange.allowed.about_model(COUNT_TOKENS, route.card.id, request.model)
         if not isinstance(route.engine, Counts):
             raise Unsupported(f"The model {route.card.id} can't count tokens before it answers.")
+        if HEADER in exchange.request.headers:
+            request = _with_betas(request, exchange, route.card)
         count = await route.engine.count(request)
         body = msgspec.json.encode({"input_tokens": count})
         exchange.respond((200, (_JSON, (b"request-id", exchange.request_id.encode())), body))
@@ -119,6 +124,14 @@ def heeded(request: Request, card: ModelCard) -> Request:
     if left:
         rest["anthropic"] = left
     return msgspec.structs.replace(request, extra=rest or None)
+
+
+def _with_betas(request: Request, exchange: Exchange, card: ModelCard) -> Request:
+    """The request with the betas of its header, for the servers that know of them."""
+    source = card.source
+    if not isinstance(source, RemoteSource) or source.wire is RemoteWire.OPENAI:
+        return request
+    return with_betas(request, read_header(exchange.request.headers.get_all(HEADER)))
 
 
 class AnthropicFinder:

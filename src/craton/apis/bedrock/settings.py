@@ -19,6 +19,7 @@ from typing import Any, cast
 import msgspec
 
 from craton.apis.exchange import Exchange
+from craton.dialects.anthropic_messages_betas import without_betas
 from craton.dialects.members import invalid
 from craton.kernel.errors import BadRequest, Unsupported
 from craton.kernel.log import Log
@@ -80,9 +81,10 @@ def settled(request: Request, card: ModelCard) -> Request:
             "`promptVariables` fill a prompt of Prompt management, which is not built yet in "
             f"Craton; {request.model} is a model. Write the text into the messages."
         )
-    if request.additional_fields is None or isinstance(source, RemoteSource):
-        return request
-    return _honoured(request)
+    if isinstance(source, RemoteSource):
+        return request if source.wire is RemoteWire.ANTHROPIC else without_betas(request)
+    request = without_betas(request)  # each member is judged by itself here
+    return request if request.additional_fields is None else _honoured(request)
 
 
 def _honoured(request: Request) -> Request:

@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from craton.dialects import anthropic_messages, openai_chat
+from craton.dialects.anthropic_messages_betas import HEADER, betas_of, write_header
 from craton.dialects.converse import ConverseClient
 from craton.dialects.dialect import StreamReader
 from craton.http import Headers, HttpClient, Origin, Target
@@ -99,18 +100,21 @@ class AnthropicWire:
         self._target: Target | None = None
 
     def target(self, client: HttpClient, request: Request, body: bytes) -> Target:
-        """The one path, worked out once."""
-        del request, body
+        """The one path, worked out once; a request with betas names them in a header."""
+        del body
         if self._target is None:
             self._target = client.target("POST", self._origin, self._path, self._headers)
-        return self._target
+        if request.additional_fields is None:
+            return self._target
+        return _with_betas(self._target, request)
 
     def count_target(self, client: HttpClient, request: Request) -> tuple[Target, bytes]:
         """The endpoint that counts takes what makes the prompt, and no more."""
         members = _decode_members(self.codec.write_request(request))
         body = _encode({name: members[name] for name in _COUNTED if name in members})
         path = self._path + "/count_tokens"
-        return client.target("POST", self._origin, path, self._headers), body
+        target = client.target("POST", self._origin, path, self._headers)
+        return _with_betas(target, request), body
 
     def read_count(self, body: bytes) -> int:
         """`input_tokens` of the answer."""
@@ -207,6 +211,11 @@ def open_wire(source: RemoteSource, credential: Credential | None) -> UpstreamWi
             return BedrockWire(source, credential)
         case _:
             assert_never(source.wire)
+
+
+def _with_betas(target: Target, request: Request) -> Target:
+    betas = betas_of(request)
+    return target.with_headers(((HEADER, write_header(betas)),)) if betas else target
 
 
 def _bearer(credential: Credential | None) -> tuple[tuple[bytes, bytes], ...]:
