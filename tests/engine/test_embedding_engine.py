@@ -6,7 +6,9 @@ import math
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -21,6 +23,7 @@ from craton.models.engines.embedded.embeddings_specification import (
     command,
 )
 from craton.models.engines.embedded.embeddings_wordpiece import WordPiece, read_vocabulary
+from craton.models.engines.embedded.link import Limits
 from tests.engine.conftest import Child
 from tests.engine.llama_embeddings import embeddings_of_llama
 
@@ -204,6 +207,37 @@ async def test_killed_in_flight_it_fails_that_request_and_the_next_process_serve
     assert successor.end() == 0
     events = [json.loads(line)["event"] for line in successor.log_path.read_text().splitlines()]
     assert events[-4:] == ["engine.loading", "engine.ready", "engine.embedded", "engine.ended"]
+
+
+async def test_what_nobody_needs_rests_and_wakes_for_the_next_request(
+    told: EmbeddingSpecification, tmp_path: Path
+) -> None:
+    own = msgspec.structs.replace(told, name="idle", socket=tmp_path / "i.sock", idle_seconds=0.05)
+    child = Child(own, tmp_path, command=command)
+    engine = EmbeddingEngine(own.socket, name="idle", limits=Limits(idle_seconds=0.05))
+    first = await embed(engine, CAT)
+    await logged(child, "engine.resting")
+    assert await embed(engine, CAT) == msgspec.structs.replace(first, chip_us=ANY)
+    await logged(child, "engine.resting", times=2)
+    await asked_to_end(child, own.socket)
+    await engine.close()
+
+
+async def logged(child: Child, event: str, *, times: int = 1) -> None:
+    async with asyncio.timeout(30):
+        while child.log_path.read_text().count(f'"{event}"') < times:
+            await asyncio.sleep(0.01)
+
+
+async def asked_to_end(child: Child, socket: Path) -> None:
+    """As its supervisor does with a process that sleeps."""
+    async with asyncio.timeout(30):
+        while not socket.exists():
+            await asyncio.sleep(0.01)
+    child.process.terminate()
+    assert await asyncio.to_thread(child.process.wait, 20) == 0
+    child.close()
+    assert not socket.exists()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ COHERE = "src/craton/dialects/cohere.py"
 WEIGHTS = "src/craton/models/weights.py"
 KEEPER = "src/craton/bootstrap/engine_specs.py"
 NATIVE = "src/craton/apis/native/catalogue.py"
+LINK = EMBEDDED + "link.py"
+SERVING = EMBEDDED + "serving.py"
 
 BATCHES_TEST = "tests/unit/models/test_embedding_batches.py::"
 WORDS_TEST = "tests/unit/models/test_embedding_wordpiece.py::"
@@ -19,6 +21,9 @@ TURN_TEST = "tests/unit/apis/test_bedrock_turn.py::"
 WEIGHTS_TEST = "tests/unit/models/test_weights.py::"
 KEEPER_TEST = "tests/unit/bootstrap/test_engine_keeper.py::"
 NATIVE_TEST = "tests/unit/apis/native/test_native_operations.py::"
+CLIENT_TEST = "tests/unit/models/test_embedded_client.py::"
+SERVING_TEST = "tests/unit/models/test_embedded_serving.py::"
+IDLE_TEST = "tests/unit/models/test_embedded_idleness.py::"
 
 MUTANTS = (
     Mutant(
@@ -132,5 +137,55 @@ MUTANTS = (
             ),
         ),
         TEXT_TEST + "test_a_letter_of_several_tokens_is_told_when_it_is_whole",
+    ),
+    Mutant(
+        "a stop in the frame of its request is lost",
+        (
+            Edit(
+                SERVING,
+                "                    stop = self._stops[channel][request_id] = Stop()\n",
+                "                    stop = Stop()\n"
+                "                    stops = self._stops[channel]\n"
+                "                    loop = asyncio.get_running_loop()\n"
+                "                    loop.call_soon(stops.__setitem__, request_id, stop)\n",
+            ),
+        ),
+        CLIENT_TEST + "test_a_stop_in_the_same_breath_as_its_request_is_heard",
+    ),
+    Mutant(
+        "an engine process dies with its last lines unwritten",
+        (Edit(SERVING, "    finally:\n        log.flush()\n", ""),),
+        SERVING_TEST + "test_what_was_said_before_an_unexpected_end_is_written",
+    ),
+    Mutant(
+        "a process rests while a worker is connected",
+        (Edit(SERVING, "            self._idleness.end()\n", "            pass\n"),),
+        IDLE_TEST + "test_rest_counts_from_when_the_last_worker_hung_up",
+    ),
+    Mutant(
+        "a worker holds on to a process that it doesn't need",
+        (Edit(LINK, "if seconds is not None and not self._takers", "if False and seconds"),),
+        IDLE_TEST + "test_a_worker_that_asks_nothing_hangs_up_and_comes_back",
+    ),
+    Mutant(
+        "a worker hangs up on its own request",
+        (
+            Edit(
+                LINK,
+                "        self._takers[request_id] = take\n        self._end_idle()\n",
+                "        self._takers[request_id] = take\n",
+            ),
+        ),
+        IDLE_TEST + "test_a_worker_does_not_hang_up_while_it_waits_for_an_answer",
+    ),
+    Mutant(
+        "a link that was hung up is asked",
+        (Edit(LINK, "        self._is_given_up = True\n", ""),),
+        IDLE_TEST + "test_whoever_hung_up_is_not_asked_in_the_same_turn",
+    ),
+    Mutant(
+        "a process that leaves takes one more request",
+        (Edit(SERVING, "        if self._is_closed:\n", "        if False:\n"),),
+        IDLE_TEST + "test_who_comes_while_the_process_leaves_is_sent_to_the_next",
     ),
 )

@@ -31,11 +31,12 @@ class Life:
         self.end = end
         self.written = io.BytesIO()
 
-    async def serve(self, specification: Named, clock: Clock, log: Log) -> None:
+    async def serve(self, specification: Named, clock: Clock, log: Log) -> int:
         del clock
         log.info("engine.said", model=specification.name)
         if self.end is not None:
             raise self.end
+        return 0
 
     def run(self, *words: str) -> int:
         return run(list(words), parse, self.serve, stream=self.written)

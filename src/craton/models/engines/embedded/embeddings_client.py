@@ -16,6 +16,8 @@ from craton.models.engines.embedded.embeddings_contract import (
 )
 from craton.models.engines.embedded.link import Contract, Limits, Line
 
+IDLE_SECONDS = 60.0
+"""Without a request, before a worker hangs up: the process rests when nobody is connected."""
 _CONTRACT = Contract(CONTRACT, FromEngine)
 
 
@@ -27,7 +29,7 @@ class EmbeddingEngine:
             socket,
             _CONTRACT,
             name=name,
-            limits=limits,
+            limits=limits or Limits(idle_seconds=IDLE_SECONDS),
             doing="still being fetched, loading or restarting",
             advice="Try again in a moment; Craton's log has the reason.",
         )

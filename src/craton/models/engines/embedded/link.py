@@ -42,6 +42,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Between questions for the process's health, while it works for this worker."""
     silence_seconds: float = 20.0
     """Without any message while it should send some, before the process counts as dead."""
+    idle_seconds: float | None = None
+    """Without a request, before this worker hangs up so that the process may rest; None: never."""
 
 
 class Contract(msgspec.Struct, frozen=True):
@@ -130,7 +132,8 @@ class Link(Generic[Facts, Answer]):
         self._facts: asyncio.Future[Facts | None] = self._loop.create_future()
         self._heard_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
-        self._is_silent = False
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._is_given_up = False
         self.channel: Channel[Ready | Reply | Healthy] = Channel(
             contract.reads, on_messages=self._take, on_closed=self._closed
         )
@@ -138,7 +141,7 @@ class Link(Generic[Facts, Answer]):
     @property
     def is_open(self) -> bool:
         """Whether the process can be asked."""
-        return self.channel.is_open and not self._is_silent
+        return self.channel.is_open and not self._is_given_up
 
     @property
     def facts(self) -> Facts:
@@ -156,12 +159,14 @@ class Link(Generic[Facts, Answer]):
                 f"The engine process of {self._name} is of another release of Craton "
                 f"(contract {facts.contract}, not {self._contract}). Restart it."
             )
+        self._begin_idle()
         return facts is not None
 
     def open(self, request_id: str, take: Callable[[Answer | CratonError], None]) -> None:
         """Begin a request: `take` is called with all that is said about it, until it is closed."""
         assert request_id not in self._takers, f"request {request_id} is in flight already"
         self._takers[request_id] = take
+        self._end_idle()
         if not self.is_open:
             take(self._lost())
         elif self._timer is None:
@@ -171,6 +176,7 @@ class Link(Generic[Facts, Answer]):
     def close(self, request_id: str) -> None:
         """End a request: nothing more is taken for it."""
         del self._takers[request_id]
+        self._begin_idle()
 
     async def ask(
         self, request_id: str, message: msgspec.Struct, *, stop: Stop | None = None
@@ -195,7 +201,18 @@ class Link(Generic[Facts, Answer]):
 
     def hang_up(self) -> None:
         """Close the connection, which stops all that was asked over it."""
+        self._is_given_up = True
         self.channel.close()
+
+    def _begin_idle(self) -> None:
+        seconds = self._limits.idle_seconds
+        if seconds is not None and not self._takers and self.is_open:
+            self._idle_timer = self._loop.call_later(seconds, self.hang_up)
+
+    def _end_idle(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
 
     def _check(self) -> None:
         """While requests are in flight: is the process alive?"""
@@ -205,7 +222,6 @@ class Link(Generic[Facts, Answer]):
         silence = self._loop.time() - self._heard_at
         if silence > self._limits.silence_seconds:
             # What is queued may never leave, so the connection may never close: it is given up.
-            self._is_silent = True
             self.hang_up()
             self._fail_all()
             return
@@ -241,6 +257,7 @@ class Link(Generic[Facts, Answer]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._end_idle()
         if not self._facts.done():
             self._facts.set_result(None)
         self._fail_all()

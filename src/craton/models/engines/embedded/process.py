@@ -85,7 +85,7 @@ class EngineServer:
         )
 
 
-async def serve(specification: Specification, clock: Clock, log: Log) -> None:
+async def serve(specification: Specification, clock: Clock, log: Log) -> int:
     """Load the model and serve until the supervisor is gone or asks to end."""
     begun_ns = clock.monotonic_ns()
     log.info("engine.loading", model=specification.model.name)
@@ -120,6 +120,7 @@ async def serve(specification: Specification, clock: Clock, log: Log) -> None:
             log.info("engine.ready", load_ms=ready.load_ms, context_tokens=facts.context_tokens)
             await ended.wait()
         log.info("engine.ended")
+    return 0
 
 
 def _model(specification: Specification, private: Path) -> LoadedModel:

@@ -15,6 +15,7 @@ from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.errors import CratonError, Fault
 from craton.kernel.log import Log
 from craton.models.engine import Stop
+from craton.models.engines.embedded.idleness import Idleness
 from craton.models.engines.embedded.link_messages import (
     Ask,
     Failed,
@@ -37,11 +38,21 @@ Answer = Callable[[Channel[Incoming], Asked, Stop], Coroutine[None, None, None]]
 class Server(Generic[Incoming, Asked]):
     """Greets every worker that connects, and answers each request in a task of its own."""
 
-    def __init__(self, reads: Any, ready: Ready, log: Log, answer: Answer[Incoming, Asked]) -> None:  # noqa: ANN401 - a type expression
+    def __init__(
+        self,
+        reads: Any,  # noqa: ANN401 - a type expression
+        ready: Ready,
+        log: Log,
+        answer: Answer[Incoming, Asked],
+        *,
+        idleness: Idleness | None = None,
+    ) -> None:
         self._reads = reads
         self._ready = ready
         self._log = log
         self._answer = answer
+        self._idleness = idleness
+        self._is_closed = False
         self._stops: dict[Channel[Incoming], dict[str, Stop]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -54,12 +65,22 @@ class Server(Generic[Incoming, Asked]):
             on_closed=self._closed,
         )
 
+    def close(self) -> None:
+        """Let nobody in any more, nor a worker that is at the door: it finds the next process."""
+        self._is_closed = True
+
     def _opened(self, channel: Channel[Incoming]) -> None:
         self._stops[channel] = {}
+        if self._idleness is not None:
+            self._idleness.end()
+        if self._is_closed:
+            channel.close()
 
     def _closed(self, channel: Channel[Incoming]) -> None:
         for stop in self._stops.pop(channel).values():
             stop.request()
+        if self._idleness is not None and not self._stops:
+            self._idleness.begin()
 
     def _take(self, channel: Channel[Incoming], messages: Sequence[Incoming]) -> None:
         for message in messages:
@@ -159,8 +180,9 @@ class Named(Protocol):
 
 Told = TypeVar("Told", bound=Named)
 
-Serve = Callable[[Told, Clock, Log], Coroutine[None, None, None]]
-"""Loads a model and serves it until the process is to end; CratonError where it can't."""
+Serve = Callable[[Told, Clock, Log], Coroutine[None, None, int]]
+"""Loads a model and serves it until the process is to end, with which status; CratonError where it
+can't."""
 
 
 def run(
@@ -172,7 +194,7 @@ def run(
 ) -> int:
     """The whole life of a process that is told `words`; logs go to `stream`, or standard error.
 
-    The exit status: 0 after an orderly end, 1 where the model can't be served, 2 for bad words.
+    The exit status: that of `serve`, 1 where the model can't be served, 2 for bad words.
     """
     log = Log("engine", stream=stream)
     try:
@@ -182,7 +204,7 @@ def run(
         return 2
     log = Log("engine", stream=stream, fields={"engine": specification.name})
     try:
-        asyncio.run(serve(specification, SystemClock(), log))
+        return asyncio.run(serve(specification, SystemClock(), log))
     except CratonError as error:
         log.error(  # noqa: TRY400 - our Log has no traceback
             "engine.failed", fault=error.fault, error=error.message
@@ -190,4 +212,3 @@ def run(
         return 1
     finally:
         log.flush()
-    return 0
