@@ -60,6 +60,10 @@ class FakeState:
         return msgspec.msgpack.encode(self._REPLIES[name])
 
     def tell(self, name: str, body: bytes) -> None:
+        if name == "holds":
+            self.calls += [("hold", hold) for hold in msgspec.msgpack.decode(body, type=list[Hold])]
+            self.arrived["hold"].set()
+            return
         self.calls.append((name, msgspec.msgpack.decode(body, type=self._READS[name])))
         self.arrived[name].set()
 

@@ -192,7 +192,7 @@ MUTANTS = (
     ),
     Mutant(
         "no hold is taken",
-        (Edit(INFERENCE, '        self._state.tell("hold", hold)\n', ""),),
+        (Edit(INFERENCE, '            self._state.tell("holds", self._encode(holds))\n', ""),),
         TURN + "test_the_hold_comes_first_and_bounds_what_is_posted",
     ),
     Mutant(

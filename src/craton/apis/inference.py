@@ -32,6 +32,7 @@ GENERATION_TIMEOUT_S = 600
 SWEEP_S = 1
 POST_TIMEOUT_S = 30
 ADMIT_TIMEOUT_S = 10
+TELL_S = 0.005
 
 # As plain strings, once: Python 3.11 looks members of an enumeration up and hashes them slowly.
 _INPUT_TOKENS, _OUTPUT_TOKENS = Meter.INPUT_TOKENS.value, Meter.OUTPUT_TOKENS.value
@@ -50,8 +51,10 @@ class _Turn(msgspec.Struct):
     stop: Stop
     task: asyncio.Task[Any]
     deadline_ns: int
-    hold: bytes = b""
+    hold: Hold | None = None
     """The hold once it is taken, to be said again to a new state process."""
+    told_with: list[Hold] | None = None
+    """The holds that the state process hears of together with this one."""
     writer: StreamWriter | None = None
     is_overdue: bool = False
     is_posting: bool = False
@@ -81,11 +84,13 @@ class Inference:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turns: dict[str, _Turn] = {}
         self._is_sweeping = False
+        self._untold: list[Hold] = []
         state.before_calls = self._reassert
 
     def _reassert(self) -> list[tuple[str, bytes]]:
         """Open holds, to be taken again from a state process that knows nothing of them."""
-        return [("hold", turn.hold) for turn in self._turns.values() if turn.hold]
+        encode, turns = self._encode, self._turns.values()
+        return [("hold", encode(turn.hold)) for turn in turns if turn.hold is not None]
 
     async def run(
         self,
@@ -129,7 +134,7 @@ class Inference:
         finally:
             self._turns.pop(exchange.request_id, None)
             if not turn.is_posting:
-                self._void(exchange.request_id)
+                self._void(turn)
 
     def _find_loop(self) -> asyncio.AbstractEventLoop:
         """The loop, looked for once: in Python 3.11 every look is a system call."""
@@ -159,7 +164,8 @@ class Inference:
     def _hold(self, turn: _Turn, principal: Principal, now_ms: int) -> None:
         """Reserve the most the turn can cost, and note that it runs.
 
-        No budget or limit could refuse it, so there is no answer to wait for.
+        No budget or limit could refuse it, so there is no answer to wait for, and it is told with
+        those of other turns.
         """
         card, request_id = turn.route.card, turn.exchange.request_id
         output_tokens = turn.request.max_tokens or card.output_tokens_default
@@ -169,10 +175,22 @@ class Inference:
             _OUTPUT_TOKENS: min(output_tokens, card.context_tokens),
         }
         account, project, key = principal.account, principal.project, principal.key
-        hold = self._encode(Hold(request_id, account, card.id, now_ms, most, project, key))
-        turn.hold = hold
+        hold = turn.hold = Hold(request_id, account, card.id, now_ms, most, project, key)
         self._watch(turn)
-        self._state.tell("hold", hold)
+        if not self._untold:
+            self._find_loop().call_later(TELL_S, self.tell_holds)
+        self._untold.append(hold)
+        turn.told_with = self._untold
+
+    def tell_holds(self) -> None:
+        """Tell the state process of the holds that it hasn't heard of: all of them in one message.
+
+        They are told every `TELL_S`, each before its own post, and before this worker says that it
+        knows of a new budget or limit, which must count them.
+        """
+        if self._untold:
+            holds, self._untold = self._untold, []
+            self._state.tell("holds", self._encode(holds))
 
     def _is_bounded(self, principal: Principal, model: str) -> bool:
         return self._bounded.has(principal.account, principal.project, principal.key, model)
@@ -206,8 +224,7 @@ class Inference:
         reply = await self._state.submit(
             "admit", self._encode(hold), timeout_s=ADMIT_TIMEOUT_S, resend=True
         )
-        taken = msgspec.structs.replace(hold, at_ms=self._held(reply).at_ms)
-        turn.hold = self._encode(taken)
+        turn.hold = msgspec.structs.replace(hold, at_ms=self._held(reply).at_ms)
 
     def _watch(self, turn: _Turn) -> None:
         """Note that a turn runs, and see to it that it ends."""
@@ -267,6 +284,8 @@ class Inference:
     async def _settle(
         self, turn: _Turn, principal: Principal, metadata: Metadata, last: bytes
     ) -> None:
+        if turn.told_with is self._untold:
+            self.tell_holds()
         exchange, responder = turn.exchange, turn.exchange.responder
         usage = metadata.usage
         exchange.input_tokens, exchange.output_tokens = usage.prompt_tokens, usage.output_tokens
@@ -302,9 +321,11 @@ class Inference:
             headers.append((b"x-craton-cost-nanos", b"%d" % posted.amount))
             exchange.respond((200, headers, last))
 
-    def _void(self, request_id: str) -> None:
+    def _void(self, turn: _Turn) -> None:
         """Release the hold of a turn that used nothing. If the state process is gone, so is it."""
-        self._state.tell("void", self._encode(Void(request_id)))
+        if turn.told_with is self._untold:
+            self.tell_holds()
+        self._state.tell("void", self._encode(Void(turn.exchange.request_id)))
 
 
 def _limited(request: Request, card: ModelCard) -> Request:

@@ -91,6 +91,7 @@ def commands(*, access_commands: Access, economy: Economy) -> Commands:
     return Commands(
         memory={
             "hold": (economics.Hold, economy.holds.take),
+            "holds": (list[economics.Hold], economy.holds.take_all),
             "admit": (economics.Hold, admission.admit),
             "void": (economics.Void, lambda _, void: admission.void(void)),
             "budgets": (economics.BoundsQuery, lambda _, query: budgets.read(query)),

@@ -76,6 +76,7 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
             directory.apply(change)
             bounded.apply(change)
             router.apply(change)
+        inference.tell_holds()
 
     state = StateClient(
         settings.state_socket,

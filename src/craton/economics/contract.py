@@ -9,7 +9,8 @@ class Hold(msgspec.Struct, frozen=True, array_like=True):
     """Reserve for a request the most it can use.
 
     `hold` takes it whatever the bounds are: nothing bounds the request, or it was admitted before
-    and its worker says it again. `admit` takes it only if it fits every budget and limit.
+    and its worker says it again; `holds` takes a list of them. `admit` takes it only if it fits
+    every budget and limit.
     """
 
     request_id: str
@@ -26,6 +27,12 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
 
     amount: int
     at_ms: int = 0
+
+
+class Taken(msgspec.Struct, frozen=True, array_like=True):
+    """So many holds are taken."""
+
+    count: int
 
 
 class Void(msgspec.Struct, frozen=True, array_like=True):

@@ -5,13 +5,13 @@ does a void. Holds die with the connection of the worker that took them, and are
 comes back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from craton.economics.bounds import DAY_MS
-from craton.economics.contract import Held, Hold, Void, Voided
+from craton.economics.contract import Held, Hold, Taken, Void, Voided
 from craton.economics.prices import PriceBook, Rated
 
 POST_WITHIN_MS = 15 * 60_000
@@ -59,6 +59,12 @@ class Holds:
         for follower in self.followers:
             follower.taken(opened)
         return Held(amount, hold.at_ms)
+
+    def take_all(self, owner: object, holds: Sequence[Hold]) -> Taken:
+        """Take several holds."""
+        for hold in holds:
+            self.take(owner, hold)
+        return Taken(len(holds))
 
     def price(self, hold: Hold) -> Rated:
         """The most that a hold's request can cost, also if prices change before its post."""

@@ -239,3 +239,24 @@ async def test_a_stream_of_an_empty_answer_is_whole() -> None:
     await turn.run()
     assert turn.responder.status == 200
     assert turn.responder.body.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_hold_is_told_while_its_turn_runs() -> None:
+    turn = Turn(ScriptedEngine([*START, asyncio.Event()]), stream=True)
+    task = turn.begin()
+    await until(lambda: b"hello" in turn.responder.body)
+    await asyncio.wait_for(turn.state.arrived["hold"].wait(), 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_holds_are_told_at_once_when_asked_for() -> None:
+    turn = Turn(ScriptedEngine([*START, asyncio.Event()]), stream=True)
+    task = turn.begin()
+    await until(lambda: b"hello" in turn.responder.body)
+    turn.inference.tell_holds()
+    assert [name for name, _ in turn.state.calls] == ["hold"]
+    turn.inference.tell_holds()
+    assert [name for name, _ in turn.state.calls] == ["hold"]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
