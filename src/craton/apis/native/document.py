@@ -7,7 +7,14 @@ import msgspec
 
 from craton.access.policy import ADMINISTER
 from craton.apis.native.contract import ErrorBody
-from craton.apis.native.operation import DOCUMENT, PAGE, PREFIX, Operation, is_parameter
+from craton.apis.native.operation import (
+    DOCUMENT,
+    JSON_TYPE,
+    PAGE,
+    PREFIX,
+    Operation,
+    is_parameter,
+)
 
 VERSION = "1"
 REFERENCE = "#/components/schemas/{name}"
@@ -85,7 +92,8 @@ def _described(
         described["requestBody"] = {"required": True, "content": body}
         return described
     if operation.whole_body is not None:
-        whole = {"application/json": {"schema": {"type": "object"}}}
+        kind = "object" if operation.body_type == JSON_TYPE else "string"
+        whole = {operation.body_type: {"schema": {"type": kind}}}
         described["requestBody"] = {"required": True, "content": whole}
     if parameters := _parameters(operation, schemas[operation.takes.__name__]):
         described["parameters"] = parameters

@@ -23,6 +23,7 @@ PREFIX = "/craton/v1"
 DOCUMENT = PREFIX + "/openapi.json"
 PAGE = PREFIX + "/docs"
 READ = "craton:Read"
+JSON_TYPE = "application/json"
 
 Input = TypeVar("Input", bound=Taken)
 
@@ -87,6 +88,8 @@ class Operation(Generic[Input]):
     status: int = 200
     whole_body: str | None = None
     """Of a PUT: the member that is the whole body, as the text it came as."""
+    body_type: str = JSON_TYPE
+    """Of a PUT: the media type of its body."""
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -110,7 +113,8 @@ class Operation(Generic[Input]):
                 )
             return _from_body(self.name, request.body, self.takes)
         if self.whole_body is not None:
-            return _from_query(self, request, {self.whole_body: _body_text(self.name, request)})
+            text = _body_text(self.name, request, self.body_type)
+            return _from_query(self, request, {self.whole_body: text})
         if request.body:
             raise BadRequest(f"{self.name} takes no body. Send none; see {PAGE}.")
         return _from_query(self, request, {})
@@ -146,12 +150,13 @@ def _not_utf8(body: bytes) -> str:
     return "an escape stands for half a character"
 
 
-def _body_text(name: str, request: HttpRequest) -> str:
+def _body_text(name: str, request: HttpRequest, media_type: str) -> str:
     body = request.body
     if len(body) > BODY_BYTES_MAX:
         raise TooLarge(f"The body has {len(body)} bytes; {name} takes {BODY_BYTES_MAX}.")
     if not body:
-        raise BadRequest(f"{name} needs a JSON body. See {PAGE}.")
+        kind = "a JSON body" if media_type == JSON_TYPE else f"a body of {media_type}"
+        raise BadRequest(f"{name} needs {kind}. See {PAGE}.")
     try:
         return body.decode()
     except UnicodeDecodeError:

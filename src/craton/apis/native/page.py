@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from craton.apis.native.operation import DOCUMENT
+from craton.apis.native.operation import DOCUMENT, JSON_TYPE
 
 Json = dict[str, Any]
 
@@ -101,8 +101,10 @@ def curl(document: Json, path: str, method: str, operation: Json) -> str:
     if operation.get("security") != []:
         line += ' -H "authorization: Bearer $OPENAI_API_KEY"'
     if "requestBody" in operation:
+        (media_type,) = operation["requestBody"]["content"]
         example = msgspec.json.encode(_example(document, _media_schema(operation["requestBody"])))
-        line += f" -H 'content-type: application/json' -d '{example.decode()}'"
+        body = f"-d '{example.decode()}'" if media_type == JSON_TYPE else "--data-binary @FILE"
+        line += f" -H 'content-type: {media_type}' {body}"
     return f'{line} "$ANTHROPIC_BASE_URL{path}"'
 
 
