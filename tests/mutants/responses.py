@@ -11,6 +11,13 @@ ITEMS = "src/craton/dialects/openai_responses_items.py"
 SETTINGS = "src/craton/dialects/openai_chat_settings.py"
 EMBEDDINGS = "src/craton/dialects/openai_embeddings.py"
 ANTHROPIC = "src/craton/apis/anthropic/endpoints.py"
+SESSION = "src/craton/apis/openai/responses_session.py"
+SOCKET = "src/craton/apis/openai/responses_socket.py"
+WEBSOCKET = "src/craton/http/websocket.py"
+FRAMES = "src/craton/http/websocket_frames.py"
+MESSAGES = "src/craton/dialects/anthropic_messages_request.py"
+SETTLED = "src/craton/apis/bedrock/settings.py"
+LLAMA = "src/craton/dialects/llama.py"
 
 KEPT_TEST = "tests/unit/models/test_responses_kept.py::"
 TURN_TEST = "tests/unit/apis/test_openai_responses_turn.py::"
@@ -18,6 +25,10 @@ REFUSALS_TEST = "tests/unit/dialects/test_openai_responses_refusals.py::"
 SDK_TEST = "tests/unit/dialects/test_openai_responses_sdk.py::"
 IDENTITY_TEST = "tests/properties/test_openai_responses_identity.py::"
 SETTINGS_TEST = "tests/unit/dialects/test_openai_chat_settings.py::"
+SOCKET_TEST = "tests/unit/apis/test_openai_responses_socket.py::"
+WEBSOCKET_TEST = "tests/unit/http/test_websocket.py::"
+FRAMES_TEST = "tests/unit/http/test_websocket_frames.py::"
+BETAS_TEST = "tests/unit/apis/test_anthropic_betas.py::"
 MODELS_TEST = "tests/unit/apis/test_anthropic_models.py::"
 
 MUTANTS = (
@@ -166,5 +177,124 @@ MUTANTS = (
         "the next page of models begins too early",
         (Edit(ANTHROPIC, '"after_id", after) + 1 :', '"after_id", after) :'),),
         MODELS_TEST + "test_a_page_is_what_was_asked_for",
+    ),
+    Mutant(
+        "a response nobody asked to keep is kept against the operator's word",
+        (Edit(REQUEST, "store = stores if wire.store", "store = True if wire.store"),),
+        TURN_TEST + "test_an_operator_may_have_kept_only_what_asks_for_it",
+    ),
+    Mutant(
+        "the output of no call is taken for a conversation",
+        (Edit(ITEMS, "if output.call_id not in self._calls:", "if not output.call_id:"),),
+        REFUSALS_TEST + "test_what_is_wrong_is_named",
+    ),
+    Mutant(
+        "what a failed turn rested on is continued",
+        (
+            Edit(
+                SOCKET,
+                "        # here any more, and the client sends its conversation anew.\n"
+                "        session.forget()\n",
+                "        pass\n",
+            ),
+        ),
+        SOCKET_TEST + "test_what_a_failed_turn_rested_on_is_forgotten",
+    ),
+    Mutant(
+        "a deleted response is continued from memory",
+        (Edit(ENDPOINTS, "        if keeping.is_kept:\n", "        if not keeping.document:\n"),),
+        SOCKET_TEST + "test_a_stored_answer_is_kept_and_not_remembered_as_well",
+    ),
+    Mutant(
+        "what a connection remembered is not held",
+        (Edit(ENDPOINTS, "        exchange.recalled_bytes += len(recalled.items)\n", ""),),
+        SOCKET_TEST + "test_what_is_not_stored_is_continued_on_its_own_connection",
+    ),
+    Mutant(
+        "a warm-up asks the model",
+        (Edit(ENDPOINTS, "if not asked.generates:", "if asked.generates is None:"),),
+        SOCKET_TEST + "test_warming_up_asks_no_model_and_is_continued",
+    ),
+    Mutant(
+        "an answer over a socket ends twice",
+        (Edit(SESSION, "not event or name == _ERROR or", "not event or"),),
+        SOCKET_TEST + "test_an_engine_that_breaks_ends_its_answer_and_not_the_connection",
+    ),
+    Mutant(
+        "a client that leaves its socket goes unnoticed",
+        (Edit(SESSION, "        self._websocket.on_gone = self._tell_gone\n", ""),),
+        SOCKET_TEST + "test_a_client_that_leaves_ends_its_answer_and_is_billed",
+    ),
+    Mutant(
+        "connections remember without end",
+        (Edit(SESSION, "min(CHAIN_BYTES_MAX, self._room.free_bytes)", "CHAIN_BYTES_MAX"),),
+        SOCKET_TEST + "test_what_connections_remember_has_a_bound",
+    ),
+    Mutant(
+        "a signature opens a socket for an hour",
+        (Edit(SOCKET, "if principal.credential is Credential.SIGNATURE:", "if False:"),),
+        SOCKET_TEST + "test_a_signature_opens_no_websocket",
+    ),
+    Mutant(
+        "a socket lives for ever",
+        (Edit(WEBSOCKET, "            self._end(Ending.AGE)\n", "            pass\n"),),
+        WEBSOCKET_TEST + "test_an_old_connection_finishes_its_message_and_takes_no_more",
+    ),
+    Mutant(
+        "messages wait without end",
+        (Edit(WEBSOCKET, "len(self._messages) == self._limits.waiting_max", "False"),),
+        WEBSOCKET_TEST + "test_what_breaks_a_rule_or_a_limit_ends_the_connection_with_its_code",
+    ),
+    Mutant(
+        "a silent socket is kept",
+        (Edit(WEBSOCKET, "elif silent_s > limits.silence_s:", "elif False:"),),
+        WEBSOCKET_TEST + "test_a_silent_client_is_asked_and_then_cut_off",
+    ),
+    Mutant(
+        "a frame without a mask is read",
+        (Edit(FRAMES, "        if not second & _MASKED:\n", "        if False:\n"),),
+        FRAMES_TEST + "test_what_breaks_the_rules_is_refused_by_its_code",
+    ),
+    Mutant(
+        "a message over the limit is collected first",
+        (
+            Edit(
+                FRAMES,
+                'if length + len(self._begun or b"") > self._message_bytes_max:',
+                "if False:",
+            ),
+        ),
+        FRAMES_TEST + "test_a_message_over_the_limit_is_refused_before_it_has_come",
+    ),
+    Mutant(
+        "betas stand in a body that has no place for them",
+        (
+            Edit(
+                MESSAGES,
+                "additional: Any = without_betas(request).additional_fields",
+                "additional: Any = request.additional_fields",
+            ),
+        ),
+        BETAS_TEST + "test_a_server_of_anthropics_gets_them_in_its_header_and_not_in_the_body",
+    ),
+    Mutant(
+        "an engine is told of betas that it doesn't know",
+        (Edit(SETTLED, "    request = without_betas(request)  #", "    #"),),
+        BETAS_TEST + "test_a_body_of_bedrocks_carries_them_to_whom_they_concern",
+    ),
+    Mutant(
+        "a picture is put elsewhere than marked",
+        (
+            Edit(
+                LLAMA,
+                "    for piece in pieces:\n        content.append(next(waiting))\n"
+                "        if piece.strip():\n            content.append(Text(text=piece))\n",
+                "    for piece in pieces:\n"
+                "        if piece.strip():\n            content.append(Text(text=piece))\n"
+                "        content.append(next(waiting))\n",
+            ),
+        ),
+        "tests/unit/dialects/test_invoke_media.py::"
+        "test_llamas_pictures_stand_where_the_prompt_marks_them",
     ),
 )
