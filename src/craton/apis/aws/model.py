@@ -8,7 +8,6 @@ is first needed.
 
 import gzip
 import importlib.resources
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -107,37 +106,105 @@ class Operation:
     result_wrapper: str | None
 
 
+class Reference(msgspec.Struct, frozen=True, rename="camel"):
+    """A shape where it is used, as a model's file has it."""
+
+    shape: str
+    location: Location = Location.BODY
+    location_name: str | None = None
+    query_name: str | None = None
+    timestamp_format: str | None = None
+    flattened: bool | None = None
+    result_wrapper: str | None = None
+
+
+class ShapeSource(msgspec.Struct, frozen=True, rename="camel"):
+    """A shape as a model's file has it."""
+
+    type: str
+    members: dict[str, Reference] = {}
+    required: tuple[str, ...] = ()
+    member: Reference | None = None
+    key: Reference | None = None
+    value: Reference | None = None
+    enum: tuple[str, ...] | None = None
+    min: int | float | None = None
+    max: int | float | None = None
+    pattern: str | None = None
+    union: bool = False
+    document: bool = False
+    eventstream: bool = False
+    sensitive: bool = False
+    flattened: bool = False
+    location_name: str | None = None
+    timestamp_format: str | None = None
+    payload: str | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether any value of its type will do."""
+        is_scalar = self.type not in ("structure", "list", "map")
+        is_free = self.enum is None and self.min is None and self.max is None
+        return self.document or (is_scalar and is_free and self.pattern is None)
+
+
+class _Http(msgspec.Struct, frozen=True, rename="camel"):
+    response_code: int = 200
+
+
+class OperationSource(msgspec.Struct, frozen=True):
+    """An operation as a model's file has it."""
+
+    http: _Http
+    input: Reference | None = None
+    output: Reference | None = None
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    """What a model's file says of its service."""
+
+    protocol: str
+    xml_namespace: str = ""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A model's file without its documentation, which is more than half of it."""
+
+    metadata: Metadata
+    operations: dict[str, OperationSource]
+    shapes: dict[str, ShapeSource]
+
+
 class ServiceModel:
     """The model of one service; shapes are built when an operation first needs them."""
 
-    def __init__(self, service: str, source: Mapping[str, Any]) -> None:
+    def __init__(self, service: str, source: Source) -> None:
         self.service = service
         self._source = source
-        self._is_ec2 = source["metadata"]["protocol"] == EC2
+        self._is_ec2 = source.metadata.protocol == EC2
         self._shapes: dict[str, Shape] = {}
         self._operations: dict[str, Operation] = {}
 
     @property
     def operation_names(self) -> list[str]:
         """Every operation, sorted."""
-        return sorted(self._source["operations"])
+        return sorted(self._source.operations)
 
     def operation(self, name: str) -> Operation:
         """One operation; KeyError if the service has none of that name."""
         known = self._operations.get(name)
         if known is not None:
             return known
-        source, metadata = self._source["operations"][name], self._source["metadata"]
-        output = source.get("output", {})
+        source, metadata = self._source.operations[name], self._source.metadata
         made = Operation(
             service=self.service,
             name=name,
-            protocol=metadata["protocol"],
-            namespace=metadata.get("xmlNamespace", ""),
-            status=source["http"].get("responseCode", 200),
-            input=self.shape(source["input"]["shape"]) if "input" in source else None,
-            output=self.shape(output["shape"]) if output else None,
-            result_wrapper=output.get("resultWrapper"),
+            protocol=metadata.protocol,
+            namespace=metadata.xml_namespace,
+            status=source.http.response_code,
+            input=self.shape(source.input.shape) if source.input is not None else None,
+            output=self.shape(source.output.shape) if source.output is not None else None,
+            result_wrapper=source.output.result_wrapper if source.output is not None else None,
         )
         self._operations[name] = made
         return made
@@ -147,72 +214,66 @@ class ServiceModel:
         known = self._shapes.get(name)
         if known is not None:
             return known
-        source = self._source["shapes"][name]
+        source = self._source.shapes[name]
         shape = self._shapes[name] = Shape(
             name=name,
-            kind=source["type"],
-            required=tuple(source.get("required", ())),
-            is_union=source.get("union", False),
-            is_document=source.get("document", False),
-            is_event_stream=source.get("eventstream", False),
-            enum=tuple(source["enum"]) if "enum" in source else None,
-            minimum=source.get("min"),
-            maximum=source.get("max"),
-            pattern=source.get("pattern"),
-            is_plain=source.get("document", False)
-            or (
-                source["type"] not in ("structure", "list", "map")
-                and not source.keys() & {"enum", "min", "max", "pattern"}
-            ),
-            is_sensitive=source.get("sensitive", False),
-            timestamp_format=source.get("timestampFormat"),
-            payload=source.get("payload"),
+            kind=source.type,
+            required=source.required,
+            is_union=source.union,
+            is_document=source.document,
+            is_event_stream=source.eventstream,
+            enum=source.enum,
+            minimum=source.min,
+            maximum=source.max,
+            pattern=source.pattern,
+            is_plain=source.is_plain,
+            is_sensitive=source.sensitive,
+            timestamp_format=source.timestamp_format,
+            payload=source.payload,
         )
         # Filled in after the shape is known by name, since a shape may refer to itself.
-        for member_name, member in source.get("members", {}).items():
+        for member_name, member in source.members.items():
             made = shape.members[member_name] = self._member(member_name, member)
             if made.location is Location.BODY:
                 shape.body_members[made.wire_name] = made
             else:
                 shape.located.append(made)
-        if "member" in source:
-            shape.element = self.shape(source["member"]["shape"])
+        if source.member is not None:
+            shape.element = self.shape(source.member.shape)
             plain = "item" if self._is_ec2 else "member"
-            shape.element_name = self._location_name(source["member"]) or plain
-        if "key" in source:
-            shape.key = self.shape(source["key"]["shape"])
-            shape.value = self.shape(source["value"]["shape"])
-            shape.key_name = self._location_name(source["key"]) or "key"
-            shape.value_name = self._location_name(source["value"]) or "value"
+            shape.element_name = self._location_name(source.member) or plain
+        if source.key is not None and source.value is not None:
+            shape.key = self.shape(source.key.shape)
+            shape.value = self.shape(source.value.shape)
+            shape.key_name = self._location_name(source.key) or "key"
+            shape.value_name = self._location_name(source.value) or "value"
         return shape
 
-    def _member(self, name: str, source: Mapping[str, Any]) -> Member:
-        own = self._source["shapes"][source["shape"]]
-        wire_name: str = source.get("locationName", name)
+    def _member(self, name: str, source: Reference) -> Member:
+        own = self._source.shapes[source.shape]
         xml_name = form_name = self._location_name(source) or name
-        is_flattened: bool = source.get("flattened", own.get("flattened", False))
+        is_flattened = own.flattened if source.flattened is None else source.flattened
         if self._is_ec2:
             # EC2's forms capitalise what its answers don't, and every list in them is flat.
             located = self._location_name(source)
             capitalised = name if located is None else located[0].upper() + located[1:]
-            form_name = source.get("queryName", capitalised)
-        elif is_flattened and own["type"] == "list":
-            xml_name = form_name = self._location_name(own["member"]) or form_name
+            form_name = source.query_name or capitalised
+        elif is_flattened and own.member is not None:
+            xml_name = form_name = self._location_name(own.member) or form_name
         return Member(
             name=name,
-            wire_name=wire_name,
-            shape=self.shape(source["shape"]),
-            location=Location(source.get("location", "body")),
-            timestamp_format=source.get("timestampFormat"),
+            wire_name=source.location_name or name,
+            shape=self.shape(source.shape),
+            location=source.location,
+            timestamp_format=source.timestamp_format,
             form_name=form_name,
             xml_name=xml_name,
             is_flattened=is_flattened,
         )
 
-    def _location_name(self, reference: Mapping[str, Any]) -> str | None:
+    def _location_name(self, reference: Reference) -> str | None:
         # What a reference to a shape doesn't say, the shape itself may.
-        own = self._source["shapes"][reference["shape"]]
-        return reference.get("locationName") or own.get("locationName")
+        return reference.location_name or self._source.shapes[reference.shape].location_name
 
 
 class Models:
@@ -233,8 +294,8 @@ class Models:
         return self.service(service).operation(name)
 
 
-def _read_source(service: str) -> Mapping[str, Any]:
+def _read_source(service: str) -> Source:
     folder = importlib.resources.files("botocore") / "data" / service
     version = max(entry.name for entry in folder.iterdir() if entry.is_dir())
     packed = (folder / version / "service-2.json.gz").read_bytes()
-    return msgspec.json.decode(gzip.decompress(packed), type=dict[str, Any])
+    return msgspec.json.decode(gzip.decompress(packed), type=Source)

@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from craton.apis.aws.ec2_errors import ec2_error
-from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Place
+from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged, Place
+from craton.apis.ec2.pages import page
 from craton.apis.ec2.regions import describe_availability_zones, describe_regions
 from craton.apis.exchange import Exchange
 from craton.kernel.clock import Clock
@@ -31,6 +32,17 @@ class Answers(Protocol):
 
 
 Handler = Callable[[Exchange, Answers, Document], Awaitable[None]]
+
+
+def _page_of(document: Document, paged: Paged, operation: str, params: Document) -> Document:
+    chosen, token = page(
+        document[paged.member],
+        operation=operation,
+        params=params,
+        key=lambda thing: thing[paged.key],
+        results_max=paged.results_max,
+    )
+    return {**document, paged.member: chosen, "NextToken": token}
 
 
 class Ec2:
@@ -71,7 +83,10 @@ class Ec2:
                 raise ec2_error(
                     "DryRunOperation", "Request would have succeeded, but DryRun flag is set."
                 )
-            answers.respond(exchange, await operation.run(asked, params))
+            document = await operation.run(asked, params)
+            if operation.paged is not None:
+                document = _page_of(document, operation.paged, name, params)
+            answers.respond(exchange, document)
 
         return handle
 

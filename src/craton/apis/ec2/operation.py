@@ -2,7 +2,7 @@
 
 A row of the table says nothing more than what differs: the function, and which resources it is
 about, where policies decide by resource. All else is done for it: reading and checking the input,
-authorisation, `DryRun`, rendering, errors.
+authorisation, `DryRun`, pages, rendering, errors.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from craton.access.records import Principal
+from craton.apis.ec2.pages import RESULTS_MAX
 
 Document = dict[str, Any]
 
@@ -33,6 +34,16 @@ class Asked(msgspec.Struct, frozen=True):
     now_ms: int
 
 
+class Paged(msgspec.Struct, frozen=True):
+    """An output of which callers are given a page at a time."""
+
+    member: str
+    """The output's list."""
+    key: str
+    """The member of each of its structures that tells them apart, and by which they are sorted."""
+    results_max: int = RESULTS_MAX
+
+
 Run = Callable[[Asked, Document], Awaitable[Document]]
 Resources = Callable[[Asked, Document], Sequence[str]]
 
@@ -44,3 +55,5 @@ class Ec2Operation(msgspec.Struct, frozen=True):
     """From the checked input to the output; raises `ec2_error`, or any error of the tree."""
     resources: Resources | None = None
     """The ARNs it is about, each of which the caller must be allowed; None is `*`."""
+    paged: Paged | None = None
+    """Set where the operation has `MaxResults` and `NextToken`; `run` gives everything then."""

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from botocore.model import ServiceModel
 from botocore.parsers import create_parser
@@ -41,7 +42,13 @@ def source_of(service: str) -> dict[str, Any]:
 
 SOURCES = {name: source_of(name) for name in ("ec2", "sts", "sns", "ses", "iam", "sdb")}
 THEIRS = {name: ServiceModel(source, name) for name, source in SOURCES.items()}
-OURS = {name: ours.ServiceModel(name, source) for name, source in SOURCES.items()}
+
+
+def ours_of(service: str, source: dict[str, Any]) -> ours.ServiceModel:
+    return ours.ServiceModel(service, msgspec.convert(source, ours.Source))
+
+
+OURS = {name: ours_of(name, source) for name, source in SOURCES.items()}
 
 EC2 = sorted(entry.name for entry in entries() if entry.service == "ec2")
 """The capacity operations, which the table has whether they are built or not, and the regions."""
@@ -235,7 +242,7 @@ def test_a_flattened_map_is_written_and_read_without_a_step_between() -> None:
         },
     }
     document = {"Counts": {"a": 1, "b": 2}}
-    theirs, found = ServiceModel(source, "x"), ours.ServiceModel("x", source).operation("Put")
+    theirs, found = ServiceModel(source, "x"), ours_of("x", source).operation("Put")
     serializer = create_serializer("query")
     request = serializer.serialize_to_request(document, theirs.operation_model("Put"))
     assert request["body"]["Count.2.Name"] == "b"

@@ -245,11 +245,10 @@ STARTS = ["", "arn:aws:bedrock:us-east-1:123456789012:", "s3://", "https://"]
 
 def patterns_of(service: str) -> dict[str, int]:
     """Every pattern of a service, and the longest text it is tried on."""
-    source = MODELS.service(service)._source["shapes"].values()
     return {
-        shape["pattern"]: min(int(shape.get("max", 20_000)), 20_000)
-        for shape in source
-        if "pattern" in shape
+        shape.pattern: min(int(shape.max or 20_000), 20_000)
+        for shape in MODELS.service(service)._source.shapes.values()
+        if shape.pattern is not None
     }
 
 

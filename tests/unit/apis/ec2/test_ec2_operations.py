@@ -8,7 +8,7 @@ import pytest
 from craton.access.records import AccountId, KeyId, Principal, ProjectId, Role
 from craton.apis.aws.ec2_errors import CODES, ec2_error, name_ec2_error
 from craton.apis.ec2.endpoints import OPERATIONS, Ec2
-from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Place
+from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged, Place
 from craton.apis.ec2.regions import describe_availability_zones, describe_regions, zone_id
 from craton.kernel.clock import ManualClock
 from craton.kernel.errors import (
@@ -108,6 +108,24 @@ async def test_a_dry_run_changes_nothing_and_says_that_it_may() -> None:
     assert name_ec2_error(caught.value) == ("DryRunOperation", 412)
     assert permit.asked
     assert blocks.cancelled == []
+
+
+async def test_a_paged_operation_gives_a_page_and_the_token_of_the_next() -> None:
+    async def describe(asked: Asked, params: Document) -> Document:
+        return {"CapacityReservations": [{"Id": id} for id in ("c", "a", "b")], "Extra": 1}
+
+    row = Ec2Operation(describe, paged=Paged("CapacityReservations", "Id", results_max=2))
+    ec2 = Ec2(ManualClock(), PLACE, {"DescribeCapacityReservations": row})
+    handle = ec2.handlers["ec2", "DescribeCapacityReservations"]
+    answers, exchange = Answers(), Exchange(Permit())
+    await handle(exchange, answers, {})  # type: ignore[arg-type]
+    token = answers.documents[0]["NextToken"]
+    await handle(exchange, answers, {"NextToken": token})  # type: ignore[arg-type]
+    assert answers.documents == [
+        {"CapacityReservations": [{"Id": "a"}, {"Id": "b"}], "Extra": 1, "NextToken": token},
+        {"CapacityReservations": [{"Id": "c"}], "Extra": 1, "NextToken": None},
+    ]
+    assert ec2.about_resources == frozenset()
 
 
 # --- where this cloud is ------------------------------------------------------------------------
