@@ -133,7 +133,7 @@ class Marked(msgspec.Struct, frozen=True):
     """How many hosts it was, and what that did."""
 
     hosts: int
-    leases_moved: list[str]
+    reservations_moved: list[str]
     leases_ended: list[str]
     reservations_short: list[str]
 
@@ -397,8 +397,23 @@ class Advanced(msgspec.Struct, frozen=True):
     due_s: int | None
 
 
+class DueQuery(msgspec.Struct, frozen=True):
+    """Ask whether `advance` has anything to do."""
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Whether it has now, and when it will have; None: not by time."""
+
+    is_due: bool
+    due_s: int | None
+
+
 class Alive(msgspec.Struct, frozen=True):
-    """Signs of life of hosts and of whoever runs leases: by lease id, its fencing token."""
+    """Signs of life of hosts and of whoever runs leases: by lease id, its fencing token.
+
+    A host, and who runs a lease, is watched from its first sign on: a host for `HOST_LOST_S`, a
+    lease for `HOLDER_LOST_S` without one is taken for lost.
+    """
 
     hosts: list[str]
     leases: dict[str, int]

@@ -4,7 +4,7 @@ Everything here is memory, rebuilt from the database at the start. It changes on
 of the state process, and each change notes in the transaction how to take it back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import msgspec
@@ -42,19 +42,26 @@ class Fleet:
     """The fleet at this moment."""
 
     def __init__(self, inventory: Inventory, now_s: int) -> None:
-        self.inventory = inventory
-        self.books: dict[str, PoolBook] = {}
-        self.watts: dict[str, Calendar] = {}
         self.reservations: dict[str, Reservation] = {}
         self.leases: dict[str, Lease] = {}
         """Those that wait or run."""
+        self.marks: dict[str, HostMark] = {}
+        """What was set aside, by the host's name."""
         self.by_token: dict[tuple[str, str], str] = {}
         """What a client's token made: account and token to the id of a reservation or lease."""
         self.token = 0
         """The highest fencing token given out."""
-        self._build(now_s)
+        self.freed = False
+        """Whether something changed by which who waits may get a place."""
+        self.on_entered: Callable[[Reservation | Lease], None] = lambda _: None
+        """Called with every promise or lease that is new or changed."""
+        self.replace(inventory, now_s)
 
-    def _build(self, now_s: int) -> None:
+    def replace(self, inventory: Inventory, now_s: int) -> None:
+        """Begin with empty books of another inventory; `restore` enters what is held in them."""
+        self.inventory = inventory
+        self.books: dict[str, PoolBook] = {}
+        self.watts: dict[str, Calendar] = {}
         for site in self.inventory.sites:
             if site.power_w is not None:
                 self.watts[site.name] = Calendar(f"power of {site.name} (W)", site.power_w)
@@ -82,6 +89,15 @@ class Fleet:
             book.hold_back(now_s)
             self.books[plan.key] = book
 
+    def remembered(self) -> Callable[[], None]:
+        """What puts the books back that are in force now."""
+        inventory, books, watts = self.inventory, self.books, self.watts
+
+        def back() -> None:
+            self.inventory, self.books, self.watts = inventory, books, watts
+
+        return back
+
     def book(self, key: str) -> PoolBook:
         """The book of a pool; NotFound lists the pools."""
         found = self.books.get(key)
@@ -91,26 +107,31 @@ class Fleet:
         return found
 
     def load(self, connection: Connection, now_s: int) -> None:
-        """Read what was kept: promises, leases, and then what is wrong with hosts."""
+        """Read what was kept: promises, leases, and what is wrong with hosts."""
         for reservation in _read(connection, RESERVATIONS):
-            self._remember(reservation)
-            if reservation.state in PROMISING:
-                self._restore_reservation(reservation, now_s)
+            self.reservations[reservation.id] = reservation
+            if reservation.client_token is not None:
+                self.by_token[reservation.account, reservation.client_token] = reservation.id
         for lease in _read(connection, LEASES):
             self.token = max(self.token, lease.token)
             if lease.client_token is not None:
                 self.by_token[lease.account, lease.client_token] = lease.id
             if lease.state is not LeaseState.ENDED:
                 self.leases[lease.id] = lease
-                self._restore_lease(lease, now_s)
         for mark in _read(connection, HOST_MARKS):
+            self.marks[mark.host] = mark
+        self.restore(now_s)
+
+    def restore(self, now_s: int) -> None:
+        """Enter what is promised, held and set aside into books that are empty."""
+        for reservation in self.reservations.values():
+            if reservation.state in PROMISING:
+                self._restore_reservation(reservation, now_s)
+        for lease in self.leases.values():
+            self._restore_lease(lease, now_s)
+        for mark in self.marks.values():
             for hosts in self.inventory.find(mark.host):
                 self._mark(hosts, mark.state, now_s, [])
-
-    def _remember(self, reservation: Reservation) -> None:
-        self.reservations[reservation.id] = reservation
-        if reservation.client_token is not None:
-            self.by_token[reservation.account, reservation.client_token] = reservation.id
 
     def _restore_reservation(self, reservation: Reservation, now_s: int) -> None:
         book = self.book(reservation.pool)
@@ -147,12 +168,14 @@ class Fleet:
         return record
 
     def _enter(self, record: Reservation | Lease, undo: Undo) -> None:
+        self.freed = True
         if isinstance(record, Reservation):
             _set(self.reservations, record.id, record, undo)
         elif record.state is LeaseState.ENDED:
             _set(self.leases, record.id, None, undo)
         else:
             _set(self.leases, record.id, record, undo)
+        self.on_entered(record)
 
     def next_token(self, undo: Undo) -> int:
         """A fencing token, higher than every one before it."""
@@ -175,20 +198,33 @@ class Fleet:
             known = host in book.marked
             if state is None and known:
                 transaction.remove(HOST_MARKS, name)
+                _set(self.marks, name, None, transaction.undo)
             elif state is not None:
                 mark = HostMark(name, state, transaction.now_ms, note)
+                _set(self.marks, name, mark, transaction.undo)
                 if known:
                     transaction.put(HOST_MARKS, name, mark)
                 else:
                     transaction.add(HOST_MARKS, name, mark, account="", name=name)
         self._mark(hosts, state, transaction.now_ms // 1000, transaction.undo)
 
+    def drop_mark(self, transaction: Transaction, mark: HostMark) -> None:
+        """Forget about a host that isn't in the fleet any more."""
+        transaction.remove(HOST_MARKS, mark.host)
+        _set(self.marks, mark.host, None, transaction.undo)
+
     def _mark(self, hosts: Hosts, state: HostState | None, now_s: int, undo: Undo) -> None:
+        self.freed = True
         book = self.book(hosts.pool.key)
         for host in range(hosts.first, hosts.last):
             _set(book.marked, host, state, undo)
             is_held_back = bool(hosts.pool.spare[host])
             book.set_usable(host, state is None and not is_held_back, now_s, undo)
+
+    def marks_of(self, pool: str) -> list[HostMark]:
+        """The hosts of a pool that were set aside."""
+        book = self.book(pool)
+        return [self.marks[book.plan.host_name(host)] for host in sorted(book.marked)]
 
     def in_use(self, account: str) -> int:
         """Instances of an account's capacity blocks that aren't over: what EC2 limits."""

@@ -20,7 +20,7 @@ Names of hosts are paths: `north/a1/t7/2`.
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 import msgspec
@@ -86,8 +86,11 @@ class FleetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     site: tuple[SiteEntry, ...]
 
 
-def read_fleet_file(text: str, types: InstanceTypes) -> FleetFile:
-    """Read and check a fleet file. BadRequest says the line, what is wrong there, and what fits."""
+def read_fleet_file(text: str, types: InstanceTypes, taken: Sequence[str] = ()) -> FleetFile:
+    """Read and check a fleet file. BadRequest says the line, what is wrong there, and what fits.
+
+    `taken`: names of sites that are there already.
+    """
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -98,7 +101,7 @@ def read_fleet_file(text: str, types: InstanceTypes) -> FleetFile:
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `")
         raise lines.refusal(path.rstrip("`"), f"{what}.") from None
-    _Check(lines, types).file(file)
+    _Check(lines, types).file(file, taken)
     return file
 
 
@@ -148,11 +151,15 @@ class _Check:
         self._types = types
         self._hosts = 0
 
-    def file(self, file: FleetFile) -> None:
+    def file(self, file: FleetFile, taken: Sequence[str]) -> None:
         if not file.site:
             raise self._lines.refusal("$", "there is no site. Write at least one [[site]].")
         self._names("$.site", [(site.name, 0) for site in file.site])
         for at, site in enumerate(file.site):
+            if site.name in taken:
+                raise self._lines.refusal(
+                    f"$.site[{at}].name", f"{site.name} is this machine's own site."
+                )
             self._site(f"$.site[{at}]", site)
 
     def _site(self, path: str, site: SiteEntry) -> None:

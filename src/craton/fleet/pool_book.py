@@ -44,6 +44,10 @@ class PoolBook:
             return hosts.tolist()
         return np.unique(self.pool.layout.leaf_of_host[hosts]).tolist()
 
+    def unit_of(self, host: int) -> int:
+        """The unit that a host belongs to."""
+        return host if self.plan.ultraserver is None else int(self.pool.layout.leaf_of_host[host])
+
     def runs(self, units: int, start_s: int, end_s: int) -> Runs:
         """When so many units can be promised."""
         runs = self.calendar.runs(units, start_s, end_s)
@@ -127,7 +131,7 @@ class PoolBook:
             self.pool.set_usable(host, not usable)
 
         undo.append(back)
-        (unit,) = self.units_of(np.array([host], np.int32))
+        unit = self.unit_of(host)
         if usable:
             self._mend(unit, now_s, undo)
         elif not self.occupancy.end(unit) and unit not in self._bound:
@@ -137,7 +141,7 @@ class PoolBook:
         """Set the spares aside: they replace what breaks, and aren't sold."""
         for host in np.flatnonzero(self.plan.spare).tolist():
             self.pool.set_usable(host, False)
-            (unit,) = self.units_of(np.array([host], np.int32))
+            unit = self.unit_of(host)
             self._missing.add(unit)
         self._balance(now_s, [])
 

@@ -93,10 +93,18 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     platform: str = "Linux/UNIX"
     is_targeted: bool = True
     tags: dict[str, str] = {}
+    used_host_s: int = 0
+    """Host-seconds of leases inside it that ended."""
     short_s: int = 0
     """Unit-seconds that were promised and couldn't be given; credited at the end."""
     short_since_s: int = 0
     short_units: int = 0
+    retry_s: int = 0
+    """When hosts are looked for again, where some are missing."""
+    is_room_made: bool = False
+    """Whether what was in the way of its start has been told."""
+    is_end_told: bool = False
+    """Whether what runs in it has been told of its end."""
     commitment: str | None = None
 
     @property
@@ -147,6 +155,8 @@ class EndReason(StrEnum):
     """Whoever held it wasn't heard of any more."""
     CANCELLED = "cancelled"
     """Given up while waiting."""
+    OUT_OF_BUDGET = "out-of-budget"
+    """Its next hour would have overdrawn a budget."""
 
 
 LEASE_TRANSITIONS: Mapping[LeaseState, frozenset[LeaseState]] = {
@@ -187,8 +197,17 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     ends_s: int | None = None
     reason: EndReason | None = None
     billed_s: int = 0
-    is_rigid: bool = False
-    """Whether its hosts may not be more than one row."""
+    rest_chips: int = 0
+    """Of one host more than those."""
+    seconds: int | None = None
+    """For how long, from when it starts; None: until its holder says so."""
+    pools: tuple[str, ...] = ()
+    """Where it may be placed while it waits."""
+    is_one_row: bool = False
+    is_one_leaf: bool = False
+    hosts_per_leaf_max: int | None = None
+    spent_nanos: int = 0
+    currency: str = "USD"
     outcome: str = ""
 
     @property
@@ -199,7 +218,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def wanted(self) -> int:
         """How many chips it asks for."""
-        return self.wanted_hosts * self.wanted_chips
+        return self.wanted_hosts * self.wanted_chips + self.rest_chips
 
     def to(self, state: LeaseState) -> "Lease":
         """The lease in another state; Conflict where the table has no such step."""

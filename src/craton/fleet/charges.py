@@ -1,0 +1,117 @@
+"""What capacity costs, and its entries in the ledger: fees, seconds held, credits.
+
+A resource is the instance type; the replica of its usage record is the promise or lease it is for.
+"""
+
+from collections.abc import Mapping
+
+from craton.economics.budgets import Budgets
+from craton.economics.contract import Hold
+from craton.economics.ledger import Ledger
+from craton.economics.meters import Meter, Outcome, UsageRecord
+from craton.economics.prices import PriceBook, Rated, Tariff
+from craton.fleet.records import Lease, LeaseKind, Reservation
+from craton.kernel.errors import BadRequest
+from craton.kernel.ids import Ids
+from craton.kernel.units import Nanos, hourly_cost
+from craton.store.documents import Transaction
+
+LEASE_METERS: Mapping[LeaseKind, Meter] = {
+    LeaseKind.ON_DEMAND: Meter.ON_DEMAND_CHIP_S,
+    LeaseKind.INTERRUPTIBLE: Meter.INTERRUPTIBLE_CHIP_S,
+    LeaseKind.RESERVED: Meter.RESERVED_CHIP_S,
+}
+
+Payer = Reservation | Lease
+
+
+class Charges:
+    """Rates capacity with the price book, and enters it in the same commit as the decision."""
+
+    def __init__(self, prices: PriceBook, ledger: Ledger, budgets: Budgets, ids: Ids) -> None:
+        self._prices = prices
+        self._ledger = ledger
+        self._budgets = budgets
+        self._ids = ids
+
+    def rate(self, resource: str, meter: Meter, chip_seconds: int, at_ms: int) -> Rated:
+        """What so many chip-seconds cost; BadRequest where no price file has a price for them.
+
+        What is inside a reservation was paid for with it.
+        """
+        if meter is Meter.RESERVED_CHIP_S:
+            return Rated(Nanos(0), self._currency(resource, at_ms), None, Nanos(0))
+        tariff = self._tariff(resource, meter, at_ms)
+        return self._prices.rate(tariff.resource, {meter: chip_seconds}, at_ms)
+
+    def hour(self, resource: str, meter: Meter, chips: int, at_ms: int) -> Rated:
+        """What so many chips cost an hour."""
+        return self.rate(resource, meter, chips * 3600, at_ms)
+
+    def part(self, resource: str, meter: Meter, chip_seconds: int, at_ms: int) -> int:
+        """The share of a fee that so many of its chip-seconds were, in nano-units."""
+        tariff = self._tariff(resource, meter, at_ms)
+        return hourly_cost(chip_seconds, tariff.hourly[meter])
+
+    def has_price(self, resource: str, meter: Meter, at_ms: int) -> bool:
+        """Whether a price file says what it costs."""
+        tariff = self._prices.tariff(resource, at_ms)
+        return tariff is not None and meter in tariff.hourly
+
+    def judge(self, payer: Payer, resource: str, rated: Rated, now_ms: int) -> None:
+        """BudgetExceeded if some budget of who pays has no room for it."""
+        hold = Hold(
+            request_id=payer.id,
+            account=payer.account,
+            resource=resource,
+            at_ms=now_ms,
+            quantities={},
+            project=payer.project,
+            principal=payer.principal,
+        )
+        self._budgets.judge(hold, rated, now_ms)
+
+    def enter(
+        self,
+        transaction: Transaction,
+        payer: Payer,
+        resource: str,
+        quantities: Mapping[Meter, int],
+        rated: Rated,
+    ) -> None:
+        """Write a record and its postings."""
+        record = UsageRecord(
+            request_id=self._ids.request_id(),
+            account=payer.account,
+            project=payer.project,
+            principal=payer.principal,
+            resource=resource,
+            replica=payer.id,
+            outcome=Outcome.COMPLETE,
+            at_ms=transaction.now_ms,
+            quantities={str(meter): quantity for meter, quantity in quantities.items()},
+        )
+        self._ledger.enter(transaction, record, rated)
+
+    def credit(
+        self, transaction: Transaction, payer: Payer, resource: str, amount: int, currency: str
+    ) -> None:
+        """Give money back for what couldn't be given."""
+        if amount:
+            self.enter(
+                transaction, payer, resource, {}, Rated(Nanos(-amount), currency, None, Nanos(0))
+            )
+
+    def _currency(self, resource: str, at_ms: int) -> str:
+        tariff = self._prices.tariff(resource, at_ms)
+        return tariff.currency if tariff is not None else "USD"
+
+    def _tariff(self, resource: str, meter: Meter, at_ms: int) -> Tariff:
+        tariff = self._prices.tariff(resource, at_ms)
+        if tariff is None or meter not in tariff.hourly:
+            raise BadRequest(
+                f"No price file says what {resource} costs by {meter}. The operator writes one "
+                "into <data>/prices/, with [[price]] and per_hour.",
+                code="Unsupported",
+            )
+        return tariff

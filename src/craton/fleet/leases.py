@@ -1,0 +1,386 @@
+"""Chips held now: found, taken, billed, given back, and taken away for who has the better right.
+
+A lease inside a reservation sits on that reservation's hosts. One on demand sits on free hosts and
+keeps them from being promised. An interruptible one takes what is free until somebody pays for it.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from craton.fleet.charges import LEASE_METERS, Charges
+from craton.fleet.contract import EndLease, RequestLease
+from craton.fleet.fleet import Fleet
+from craton.fleet.inside import place_inside
+from craton.fleet.placement import place
+from craton.fleet.placement_demand import Demand, Placement, Refusal, demand_for
+from craton.fleet.placement_victims import Held, victims
+from craton.fleet.pool import Masks
+from craton.fleet.pool_book import PoolBook
+from craton.fleet.pool_layout import Numbers
+from craton.fleet.records import (
+    LEASES,
+    EndReason,
+    Lease,
+    LeaseKind,
+    LeaseState,
+    Reservation,
+    ReservationState,
+)
+from craton.kernel.errors import AccessDenied, BadRequest, BudgetExceeded, Conflict, NotFound
+from craton.kernel.ids import Ids
+from craton.store.documents import Transaction
+
+NOTICE_S = 120
+"""How long what is interrupted has to save its work."""
+BILL_EVERY_S = 3600
+ANY_PRIORITY = 1 << 40
+"""Above every lease that may be interrupted: what is paid for in full takes its place."""
+NO_ROOM = "InsufficientInstanceCapacity"
+
+
+class LeaseDesk:
+    """The commands on leases."""
+
+    def __init__(self, fleet: Fleet, charges: Charges, ids: Ids) -> None:
+        self.fleet = fleet
+        self._charges = charges
+        self._ids = ids
+
+    def request(self, transaction: Transaction, command: RequestLease) -> Lease:
+        """Take chips, or a place in the queue. The same client token gets the same lease."""
+        owner = command.owner
+        if command.client_token is not None:
+            id = self.fleet.by_token.get((owner.account, command.client_token))
+            if id is not None:
+                return self._known(transaction, id)
+        if command.reservation is not None:
+            return self._inside(transaction, command)
+        books = self._books(command)
+        demands = [(book, demand(command, book.plan.type.chips)) for book in books]
+        wanted = self._new(transaction, command, books[0], demands[0][1])
+        self._judge(wanted, books[0], transaction)
+        refusals: list[str] = []
+        for book, asked in demands:
+            found = self._place(book, asked, wanted, transaction)
+            if isinstance(found, Placement):
+                lease = self._granted(wanted, book, asked, found, transaction)
+                return self.fleet.add(transaction, lease)
+            refusals.append(f"{book.plan.key}: {found}")
+        if not command.wait:
+            raise Conflict(
+                f"There is no room now. {' '.join(refusals)} Wait for it, or ask for less.",
+                code=NO_ROOM,
+            )
+        self.fleet.add(transaction, wanted)
+        self.make_room(transaction, wanted)
+        return wanted
+
+    def _known(self, transaction: Transaction, id: str) -> Lease:
+        from_memory = self.fleet.leases.get(id)
+        return from_memory if from_memory is not None else transaction.get(LEASES, id)
+
+    def _new(
+        self, transaction: Transaction, command: RequestLease, book: PoolBook, asked: Demand
+    ) -> Lease:
+        now_s = transaction.now_ms // 1000
+        if command.seconds is not None and command.seconds < 1:
+            raise BadRequest(f"A lease of {command.seconds} s; ask for one second or more.")
+        return Lease(
+            id="lease-" + self._ids.request_id().replace("-", "")[-17:],
+            kind=command.kind,
+            account=command.owner.account,
+            project=command.owner.project,
+            principal=command.owner.principal,
+            pool=book.plan.key,
+            state=LeaseState.WAITING,
+            token=self.fleet.next_token(transaction.undo),
+            wanted_hosts=asked.hosts,
+            wanted_chips=asked.chips_per_host,
+            rest_chips=asked.rest_chips,
+            created_ms=transaction.now_ms,
+            priority=command.priority,
+            purpose=command.purpose,
+            reservation=command.reservation,
+            client_token=command.client_token,
+            until_s=None if command.seconds is None else now_s + command.seconds,
+            seconds=command.seconds,
+            is_one_row=command.is_one_row,
+            is_one_leaf=command.is_one_leaf,
+            hosts_per_leaf_max=command.hosts_per_leaf_max,
+            pools=tuple(each.plan.key for each in self._books(command))
+            if command.reservation is None
+            else (),
+        )
+
+    def _judge(self, lease: Lease, book: PoolBook, transaction: Transaction) -> None:
+        """BudgetExceeded if nobody could pay the first hour."""
+        meter = LEASE_METERS[lease.kind]
+        hour = self._charges.hour(book.plan.type.name, meter, lease.wanted, transaction.now_ms)
+        self._charges.judge(lease, book.plan.type.name, hour, transaction.now_ms)
+
+    def _books(self, command: RequestLease) -> list[PoolBook]:
+        """The pools that could have it."""
+        named = (command.pool, command.instance_type, command.chip)
+        if not any(named):
+            raise BadRequest("Say what to hold: a chip, an instance type, or a pool.")
+        found = [
+            book
+            for book in self.fleet.books.values()
+            if command.pool in (None, book.plan.key)
+            and command.instance_type in (None, book.plan.type.name)
+            and command.chip in (None, book.plan.type.chip)
+            and command.zone in (None, book.plan.zone)
+            and book.plan.exclusive_to in (None, command.owner.account)
+        ]
+        if not found:
+            has = sorted({book.plan.type.chip for book in self.fleet.books.values()})
+            what = " ".join(each for each in named if each is not None)
+            raise NotFound(f"Nothing in the fleet is {what}. It has {', '.join(has) or 'nothing'}.")
+        return found
+
+    def _place(
+        self, book: PoolBook, asked: Demand, lease: Lease, transaction: Transaction
+    ) -> Placement | str:
+        """A place in a pool that breaks no promise, or why there is none."""
+        found = place(book.pool, asked)
+        if isinstance(found, Refusal):
+            return found.message
+        now_s = transaction.now_ms // 1000
+        if lease.kind is LeaseKind.ON_DEMAND:
+            until_s = None if lease.seconds is None else now_s + lease.seconds
+            if not book.fits(found.hosts, now_s, until_s):
+                return "What is free now is promised for later; ask for a shorter time."
+        return found
+
+    def _granted(
+        self,
+        lease: Lease,
+        book: PoolBook,
+        asked: Demand,
+        found: Placement,
+        transaction: Transaction,
+    ) -> Lease:
+        """Take the chips that were found."""
+        now_s = transaction.now_ms // 1000
+        until_s = None if lease.seconds is None else now_s + lease.seconds
+        book.take(found.hosts, found.masks, transaction.undo)
+        if lease.kind is LeaseKind.ON_DEMAND:
+            book.sit(lease.id, found.hosts, now_s, until_s, transaction.undo)
+        return msgspec.structs.replace(
+            lease.to(LeaseState.ACTIVE),
+            pool=book.plan.key,
+            wanted_hosts=asked.hosts,
+            wanted_chips=asked.chips_per_host,
+            rest_chips=asked.rest_chips,
+            hosts=tuple(found.hosts.tolist()),
+            masks=tuple(found.masks.tolist()),
+            started_s=now_s,
+            billed_s=now_s,
+            until_s=until_s,
+        )
+
+    def _inside(self, transaction: Transaction, command: RequestLease) -> Lease:
+        """Take chips of a reservation's hosts."""
+        assert command.reservation is not None, "the caller looked"
+        reservation = self._reservation(command.reservation, command.owner.account)
+        book = self.fleet.book(reservation.pool)
+        asked = demand(command, reservation.chips_per_host)
+        kind = msgspec.structs.replace(command, kind=LeaseKind.RESERVED)
+        lease = self._new(transaction, kind, book, asked)
+        found = place_inside(
+            book.pool.layout, reservation.hosts, self.fleet.leases_in(reservation.id), asked
+        )
+        if isinstance(found, Refusal):
+            raise Conflict(f"{reservation.id}: {found.message}", code=NO_ROOM)
+        now_s = transaction.now_ms // 1000
+        granted = msgspec.structs.replace(
+            lease.to(LeaseState.ACTIVE),
+            hosts=tuple(found.hosts.tolist()),
+            masks=tuple(found.masks.tolist()),
+            started_s=now_s,
+            billed_s=now_s,
+        )
+        return self.fleet.add(transaction, granted)
+
+    def _reservation(self, id: str, account: str) -> Reservation:
+        found = self.fleet.reservations.get(id)
+        if found is None:
+            found = next((r for r in self.fleet.reservations.values() if r.block == id), None)
+        if found is None or found.account != account:
+            raise NotFound(
+                f"The capacity reservation {id[:60]!r} does not exist.",
+                code="InvalidCapacityReservationId.NotFound",
+            )
+        if found.state not in (ReservationState.ACTIVE, ReservationState.UNAVAILABLE):
+            raise Conflict(
+                f"{found.id} is {found.state}; work can run in it while it is active.",
+                code="IncorrectState",
+            )
+        return found
+
+    def end(self, transaction: Transaction, command: EndLease) -> Lease:
+        """Give chips back. Ending twice is ending once; a stale token is turned away."""
+        lease = self.fleet.leases.get(command.id)
+        if lease is None:
+            return self._ended(transaction, command)
+        if command.account not in (None, lease.account):
+            raise _unknown(command.id)
+        if command.token is not None and command.token != lease.token:
+            raise AccessDenied(
+                f"The token {command.token} is not that of {lease.id}: somebody else holds it now."
+            )
+        reason = EndReason.CANCELLED if lease.state is LeaseState.WAITING else command.reason
+        return self.close(transaction, lease, reason, command.outcome)
+
+    def _ended(self, transaction: Transaction, command: EndLease) -> Lease:
+        """The lease that ended before; NotFound for one that never was, or is somebody else's."""
+        lease = transaction.find(LEASES, command.id)
+        if lease is None or command.account not in (None, lease.account):
+            raise _unknown(command.id)
+        return lease
+
+    def close(
+        self, transaction: Transaction, lease: Lease, reason: EndReason, outcome: str = ""
+    ) -> Lease:
+        """Take back what a lease holds, and bill it to the second."""
+        now_s = transaction.now_ms // 1000
+        if lease.state is not LeaseState.WAITING:
+            lease = self.bill(transaction, lease, now_s)
+            inside = self.fleet.reservations.get(lease.reservation or "")
+            if inside is not None:
+                used_s = len(lease.hosts) * (now_s - lease.started_s)
+                total_s = inside.used_host_s + used_s
+                self.fleet.put(transaction, msgspec.structs.replace(inside, used_host_s=total_s))
+            elif lease.reservation is None:
+                book = self.fleet.book(lease.pool)
+                hosts, masks = _chips(lease)
+                book.release(hosts, masks, transaction.undo)
+                if lease.kind is LeaseKind.ON_DEMAND:
+                    book.rise(lease.id, hosts, now_s, transaction.undo)
+        ended = msgspec.structs.replace(
+            lease.to(LeaseState.ENDED), reason=reason, ends_s=now_s, outcome=outcome[:500]
+        )
+        return self.fleet.put(transaction, ended)
+
+    def give_notice(
+        self, transaction: Transaction, lease: Lease, reason: EndReason, ends_s: int
+    ) -> Lease:
+        """Say to whoever runs it that it ends then; one that has had notice keeps to that."""
+        if lease.state is not LeaseState.ACTIVE:
+            return lease
+        told = msgspec.structs.replace(lease.to(LeaseState.ENDING), reason=reason, ends_s=ends_s)
+        return self.fleet.put(transaction, told)
+
+    def bill(self, transaction: Transaction, lease: Lease, now_s: int) -> Lease:
+        """Post the chip-seconds since the last time."""
+        seconds = now_s - lease.billed_s
+        if seconds <= 0:
+            return lease
+        resource = self.fleet.book(lease.pool).plan.type.name
+        meter = LEASE_METERS[lease.kind]
+        chip_s = lease.chips * seconds
+        rated = self._charges.rate(resource, meter, chip_s, transaction.now_ms)
+        self._charges.enter(transaction, lease, resource, {meter: chip_s}, rated)
+        billed = msgspec.structs.replace(
+            lease,
+            billed_s=now_s,
+            spent_nanos=lease.spent_nanos + rated.amount,
+            currency=rated.currency,
+        )
+        return self.fleet.put(transaction, billed)
+
+    def can_pay(self, lease: Lease, now_ms: int) -> bool:
+        """Whether the next hour of a lease fits the budgets of who pays."""
+        resource = self.fleet.book(lease.pool).plan.type.name
+        hour = self._charges.hour(resource, LEASE_METERS[lease.kind], lease.chips, now_ms)
+        try:
+            self._charges.judge(lease, resource, hour, now_ms)
+        except BudgetExceeded:
+            return False
+        return True
+
+    def admit(self, transaction: Transaction, lease: Lease) -> Lease | None:
+        """Let a lease that waits have what is free now; None where it has to go on waiting."""
+        for key in lease.pools:
+            book = self.fleet.books.get(key)
+            if book is None:
+                continue
+            asked = demand_of(lease)
+            found = self._place(book, asked, lease, transaction)
+            if isinstance(found, Placement):
+                return self.fleet.put(
+                    transaction, self._granted(lease, book, asked, found, transaction)
+                )
+        return None
+
+    def make_room(self, transaction: Transaction, lease: Lease) -> list[Lease]:
+        """Give notice to interruptible leases, as few as can be, that stand in a lease's way."""
+        for key in lease.pools:
+            book = self.fleet.books.get(key)
+            if book is None:
+                continue
+            priority = ANY_PRIORITY if lease.kind is LeaseKind.ON_DEMAND else lease.priority
+            held = self.interruptible(key, lease)
+            chosen = victims(book.pool, demand_of(lease), held, priority=priority)
+            if chosen and not isinstance(chosen, Refusal):
+                ends_s = transaction.now_ms // 1000 + NOTICE_S
+                return [
+                    self.give_notice(
+                        transaction, self.fleet.leases[each.lease], EndReason.PREEMPTED, ends_s
+                    )
+                    for each in chosen
+                ]
+        return []
+
+    def interruptible(self, pool: str, lease: Lease | None) -> Sequence[Held]:
+        """The leases of a pool that a lease may take the place of; for promises, all of them."""
+        return [
+            Held(each.id, each.priority, each.started_s, *_chips(each))
+            for each in self.fleet.leases.values()
+            if each.pool == pool
+            and each.kind is LeaseKind.INTERRUPTIBLE
+            and each.state in (LeaseState.ACTIVE, LeaseState.ENDING)
+            and (
+                lease is None or lease.kind is LeaseKind.ON_DEMAND or each.priority < lease.priority
+            )
+        ]
+
+
+def _unknown(id: str) -> NotFound:
+    return NotFound(f"There is no lease {id[:60]!r} here. `craton leases` lists yours.")
+
+
+def demand(command: RequestLease, chips_per_host: int) -> Demand:
+    """What is asked of a pool whose hosts have so many chips."""
+    if command.hosts is not None:
+        asked = Demand(command.hosts, command.chips_per_host or chips_per_host)
+    elif command.chips is not None:
+        asked = demand_for(command.chips, chips_per_host)
+    else:
+        raise BadRequest("Say how much to hold: chips in all, or hosts.")
+    return Demand(
+        asked.hosts,
+        asked.chips_per_host,
+        asked.rest_chips,
+        hosts_per_leaf_max=command.hosts_per_leaf_max,
+        is_one_leaf=command.is_one_leaf,
+        is_one_row=command.is_one_row,
+    )
+
+
+def demand_of(lease: Lease) -> Demand:
+    """What a lease asked for."""
+    return Demand(
+        lease.wanted_hosts,
+        lease.wanted_chips,
+        lease.rest_chips,
+        hosts_per_leaf_max=lease.hosts_per_leaf_max,
+        is_one_leaf=lease.is_one_leaf,
+        is_one_row=lease.is_one_row,
+    )
+
+
+def _chips(lease: Lease) -> tuple[Numbers, Masks]:
+    return np.array(lease.hosts, np.int32), np.array(lease.masks, np.uint32)

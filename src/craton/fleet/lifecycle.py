@@ -1,0 +1,324 @@
+"""What happens by itself: promises start and end, notice is given, time is billed, hosts are lost.
+
+`advance` is a command like any other: it decides and posts in one commit. It may come late, twice,
+or after a restart; each thing is done once, since doing it changes the state that made it due.
+"""
+
+import heapq
+from collections.abc import Iterable
+
+import msgspec
+
+from craton.economics.meters import Meter
+from craton.fleet import terms
+from craton.fleet.binding import choose_hosts
+from craton.fleet.charges import Charges
+from craton.fleet.contract import Advance, Advanced, Due
+from craton.fleet.fleet import Fleet
+from craton.fleet.leases import BILL_EVERY_S, NOTICE_S, LeaseDesk
+from craton.fleet.losses import Losses, activate_spares, in_the_way, retry_s
+from craton.fleet.offers import START_DELAY_S
+from craton.fleet.records import (
+    EndReason,
+    Lease,
+    LeaseKind,
+    LeaseState,
+    Reservation,
+    ReservationState,
+)
+from craton.fleet.reservations import Promises
+from craton.kernel.clock import Clock
+from craton.store.documents import Transaction
+
+_Due = tuple[int, str]
+
+
+def due_s(record: Reservation | Lease) -> int | None:
+    """When something is to be done about a promise or lease next; None: not by time."""
+    return _lease_due(record) if isinstance(record, Lease) else _reservation_due(record)
+
+
+def _lease_due(lease: Lease) -> int | None:
+    if lease.state is LeaseState.ENDING:
+        return lease.ends_s
+    if lease.state is not LeaseState.ACTIVE:
+        return None
+    bill_s = lease.billed_s + BILL_EVERY_S
+    return bill_s if lease.until_s is None else min(bill_s, lease.until_s)
+
+
+def _reservation_due(reservation: Reservation) -> int | None:
+    state, end_s = reservation.state, reservation.end_s
+    if state is ReservationState.PAYMENT_PENDING:
+        paid_by_s = reservation.created_ms // 1000 + terms.PAYMENT_WITHIN_S
+        return min(paid_by_s, reservation.start_s)
+    if state is ReservationState.SCHEDULED:
+        return reservation.start_s if reservation.is_room_made else _room_s(reservation)
+    if state is ReservationState.UNAVAILABLE:
+        return reservation.retry_s
+    if state is not ReservationState.ACTIVE:
+        return None
+    if reservation.block is None:
+        bill_s = reservation.billed_s + BILL_EVERY_S
+        return bill_s if end_s is None else min(bill_s, end_s)
+    assert end_s is not None, "a block has an end"
+    return end_s if reservation.is_end_told else end_s - terms.NOTICE_S
+
+
+def _room_s(reservation: Reservation) -> int:
+    return reservation.start_s - max(NOTICE_S, START_DELAY_S)
+
+
+class Lifecycle:
+    """Does what is due, in the order of its time."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        promises: Promises,
+        desk: LeaseDesk,
+        charges: Charges,
+        *,
+        losses: Losses,
+        clock: Clock,
+    ) -> None:
+        self.fleet = fleet
+        self._losses = losses
+        self._clock = clock
+        self._promises = promises
+        self._desk = desk
+        self._charges = charges
+        self._agenda: list[_Due] = []
+        fleet.on_entered = self.note
+
+    def note_all(self) -> None:
+        """Write everything into the agenda: at the start."""
+        for record in (*self.fleet.reservations.values(), *self.fleet.leases.values()):
+            self.note(record)
+
+    def note(self, record: Reservation | Lease) -> None:
+        """Write into the agenda when a record wants attention; older entries of it are void."""
+        due = due_s(record)
+        if due is not None:
+            heapq.heappush(self._agenda, (due, record.id))
+
+    def advance(self, transaction: Transaction, _: Advance) -> Advanced:
+        """Do all that is due by now."""
+        now_s = transaction.now_ms // 1000
+        events: list[str] = []
+        done: list[_Due] = []
+        while self._agenda and self._agenda[0][0] <= now_s:
+            entry = heapq.heappop(self._agenda)
+            done.append(entry)
+            record = self._record(entry[1])
+            if record is None or due_s(record) != entry[0]:
+                continue
+            events.append(self._act(transaction, record, now_s))
+        transaction.undo.append(lambda: self._again(done))
+        events += self._losses.bury(transaction)
+        events += self._let_in(transaction)
+        return Advanced([event for event in events if event], self._next_s())
+
+    def due(self) -> Due:
+        """Whether `advance` would do anything now."""
+        next_s = self._next_s()
+        is_due = next_s is not None and next_s <= self._clock.now_ns() // 1_000_000_000
+        is_due = is_due or bool(self.fleet.freed and self.fleet.waiting())
+        return Due(is_due or self._losses.is_any(), next_s)
+
+    def _again(self, done: Iterable[_Due]) -> None:
+        """Nothing was kept of it: all of that is due again."""
+        for entry in done:
+            heapq.heappush(self._agenda, entry)
+
+    def _next_s(self) -> int | None:
+        while self._agenda:
+            due, id = self._agenda[0]
+            record = self._record(id)
+            if record is not None and due_s(record) == due:
+                return due
+            heapq.heappop(self._agenda)
+        return None
+
+    def _record(self, id: str) -> Reservation | Lease | None:
+        return self.fleet.reservations.get(id) or self.fleet.leases.get(id)
+
+    def _act(self, transaction: Transaction, record: Reservation | Lease, now_s: int) -> str:
+        if isinstance(record, Lease):
+            return self._lease(transaction, record, now_s)
+        state = record.state
+        if state is ReservationState.PAYMENT_PENDING:
+            return self._unpaid(transaction, record)
+        if state is ReservationState.SCHEDULED:
+            if now_s < record.start_s:
+                return self._make_room(transaction, record)
+            return self._start(transaction, record, now_s)
+        if record.end_s is not None and now_s >= record.end_s:
+            return self._expire(transaction, record)
+        if state is ReservationState.UNAVAILABLE:
+            return self._repair(transaction, record, now_s)
+        if record.block is None:
+            self._promises.bill(transaction, record, now_s)
+            return f"{record.id} billed"
+        return self._tell_end(transaction, record)
+
+    def _lease(self, transaction: Transaction, lease: Lease, now_s: int) -> str:
+        if lease.state is LeaseState.ENDING:
+            ended = self._desk.close(transaction, lease, lease.reason or EndReason.PREEMPTED)
+        elif lease.until_s is not None and now_s >= lease.until_s:
+            ended = self._desk.close(transaction, lease, EndReason.EXPIRED)
+        else:
+            lease = self._desk.bill(transaction, lease, now_s)
+            if self._desk.can_pay(lease, transaction.now_ms):
+                return f"{lease.id} billed"
+            ends_s = now_s + NOTICE_S
+            self._desk.give_notice(transaction, lease, EndReason.OUT_OF_BUDGET, ends_s)
+            return f"{lease.id} was given notice: {EndReason.OUT_OF_BUDGET}"
+        return f"{ended.id} ended: {ended.reason}"
+
+    def _unpaid(self, transaction: Transaction, reservation: Reservation) -> str:
+        failed = self._promises.not_paid(transaction, reservation)
+        return f"{failed.id} was not paid in time"
+
+    def _make_room(self, transaction: Transaction, reservation: Reservation) -> str:
+        """Before a start: give notice to what is in its way and may be interrupted."""
+        book = self.fleet.book(reservation.pool)
+        ready = msgspec.structs.replace(reservation, is_room_made=True)
+        self.fleet.put(transaction, ready)
+        if choose_hosts(book, reservation.units) is not None:
+            return ""
+        told = [
+            self._desk.give_notice(
+                transaction, self.fleet.leases[id], EndReason.PREEMPTED, reservation.start_s
+            ).id
+            for id in in_the_way(self._desk, book, reservation)
+        ]
+        return f"{reservation.id} starts soon: notice to {', '.join(told) or 'nobody'}"
+
+    def _start(self, transaction: Transaction, reservation: Reservation, now_s: int) -> str:
+        """Bind a promise to hosts; what may be interrupted there ends now."""
+        book = self.fleet.book(reservation.pool)
+        hosts = choose_hosts(book, reservation.units)
+        if hosts is None:
+            for id in in_the_way(self._desk, book, reservation):
+                self._desk.close(transaction, self.fleet.leases[id], EndReason.PREEMPTED)
+                hosts = choose_hosts(book, reservation.units)
+                if hosts is not None:
+                    break
+        if hosts is None:
+            return self._fall_short(transaction, reservation, now_s)
+        book.bind(hosts, transaction.undo)
+        started = msgspec.structs.replace(
+            reservation.to(ReservationState.ACTIVE), hosts=tuple(hosts.tolist())
+        )
+        self.fleet.put(transaction, started)
+        return f"{started.id} started on {len(hosts)} hosts"
+
+    def _fall_short(self, transaction: Transaction, reservation: Reservation, now_s: int) -> str:
+        """Give what there is, and go on looking; what is missing is credited at the end."""
+        book = self.fleet.book(reservation.pool)
+        hosts = None
+        units = reservation.units
+        while hosts is None and units > 1:
+            units -= 1
+            hosts = choose_hosts(book, units)
+        held: tuple[int, ...] = ()
+        if hosts is not None:
+            book.bind(hosts, transaction.undo)
+            held = tuple(hosts.tolist())
+        short = msgspec.structs.replace(
+            reservation.to(ReservationState.UNAVAILABLE),
+            hosts=held,
+            short_since_s=now_s,
+            short_units=reservation.units - len(held) // reservation.hosts_per_unit,
+            retry_s=retry_s(reservation, now_s),
+        )
+        self.fleet.put(transaction, short)
+        return f"{short.id} lacks {short.short_units} of {short.units} units"
+
+    def _repair(self, transaction: Transaction, reservation: Reservation, now_s: int) -> str:
+        """Look for hosts in the place of those that are missing."""
+        book = self.fleet.book(reservation.pool)
+        activate_spares(transaction, book, reservation.short_units)
+        found = choose_hosts(book, reservation.short_units)
+        missed_s = reservation.short_units * (now_s - reservation.short_since_s)
+        counted = msgspec.structs.replace(
+            reservation, short_s=reservation.short_s + missed_s, short_since_s=now_s
+        )
+        if found is None:
+            again = msgspec.structs.replace(counted, retry_s=retry_s(reservation, now_s))
+            self.fleet.put(transaction, again)
+            return ""
+        book.bind(found, transaction.undo)
+        hosts = tuple(sorted((*reservation.hosts, *found.tolist())))
+        whole = msgspec.structs.replace(
+            counted.to(ReservationState.ACTIVE), hosts=hosts, short_units=0, short_since_s=0
+        )
+        self.fleet.put(transaction, whole)
+        return f"{whole.id} is whole again"
+
+    def _tell_end(self, transaction: Transaction, reservation: Reservation) -> str:
+        """40 minutes before its end: what runs in a block gets notice of when it is taken down."""
+        assert reservation.end_s is not None, "a block has an end"
+        told = msgspec.structs.replace(reservation, is_end_told=True)
+        self.fleet.put(transaction, told)
+        is_ultra = self.fleet.book(reservation.pool).plan.ultraserver is not None
+        clear_s = terms.clear_at(reservation.end_s, is_ultraserver=is_ultra)
+        now_s = transaction.now_ms // 1000
+        for lease in self.fleet.leases_in(reservation.id):
+            self._desk.give_notice(
+                transaction, lease, EndReason.RESERVATION_ENDED, max(now_s, clear_s)
+            )
+        return f"{reservation.id} ends at {reservation.end_s}: its leases were given notice"
+
+    def _expire(self, transaction: Transaction, reservation: Reservation) -> str:
+        for lease in self.fleet.leases_in(reservation.id):
+            self._desk.close(transaction, lease, EndReason.RESERVATION_ENDED)
+        # Closing them counted what they used into the reservation.
+        reservation = self.fleet.reservations[reservation.id]
+        if reservation.short_units:
+            assert reservation.end_s is not None, "it has come to its end"
+            missed = reservation.short_units * (reservation.end_s - reservation.short_since_s)
+            reservation = msgspec.structs.replace(
+                reservation, short_s=reservation.short_s + missed, short_units=0
+            )
+            self.fleet.put(transaction, reservation)
+        self._credit(transaction, reservation)
+        closed = self._promises.close(transaction, reservation, ReservationState.EXPIRED)
+        return f"{closed.id} expired"
+
+    def _credit(self, transaction: Transaction, reservation: Reservation) -> None:
+        """Give back what was paid for units that couldn't be given."""
+        if not reservation.short_s or reservation.block is None:
+            return
+        book = self.fleet.book(reservation.pool)
+        resource = book.plan.type.name
+        chips = reservation.hosts_per_unit * reservation.chips_per_host
+        at_ms = reservation.created_ms
+        amount = self._charges.part(
+            resource, Meter.BLOCK_CHIP_S, chips * reservation.short_s, at_ms
+        )
+        amount = min(amount, reservation.amount_nanos)
+        self._charges.credit(transaction, reservation, resource, amount, reservation.currency)
+
+    def _let_in(self, transaction: Transaction) -> list[str]:
+        """Let those who wait have what became free: by priority, then share, then time."""
+        waiting = self.fleet.waiting()
+        self.fleet.freed = False
+        if not waiting:
+            return []
+        held: dict[str, int] = {}
+        for lease in self.fleet.leases.values():
+            if lease.state is not LeaseState.WAITING:
+                held[lease.account] = held.get(lease.account, 0) + lease.chips
+        events: list[str] = []
+        order = sorted(
+            waiting, key=lambda each: (-each.priority, held.get(each.account, 0), each.token)
+        )
+        for lease in order:
+            granted = self._desk.admit(transaction, lease)
+            if granted is not None:
+                events.append(f"{granted.id} started on {len(granted.hosts)} hosts")
+            elif lease.kind is LeaseKind.ON_DEMAND:
+                self._desk.make_room(transaction, lease)
+        return events
