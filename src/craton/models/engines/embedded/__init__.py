@@ -1,5 +1,6 @@
-"""The embedded engine: llama.cpp on this machine's processor, in a supervised child process.
+"""The embedded engines: models on this machine's processor, each in a supervised child process.
 
-`client` is the gateway's side, `process` the child's. Between them stands `contract`, and nothing
-else is shared: a bad model file can kill the child, never a gateway worker.
+`client` and `embeddings_client` are the gateway's side, over one kind of `link`; `process` and
+`embeddings_process` are the child's, over what `serving` does for both. Between them stand
+`contract` and `embeddings_contract`: a bad model file can kill the child, never a gateway worker.
 """
