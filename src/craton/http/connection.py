@@ -367,6 +367,7 @@ class Http1Connection(asyncio.Protocol):
         transport, self._transport = self._transport, None
         if transport is None or self.is_gone:
             return None
+        self._server.outbox.flush()  # what the other protocol writes must not overtake it
         given = GivenSocket(self._server, self._loop, transport, bytes(self._ahead))
         self._phase, self.is_gone = Phase.CLOSED, True
         self._server.connections.discard(self)
