@@ -6,7 +6,7 @@ schemas; here they are checked against the types of OpenAI's own library, made s
 of members that Open Responses requires (its `ResponseResource`).
 
 One more case there, `response-output-phase-schema`, checks a fixture of the suite's own and asks no
-server anything.
+server anything; `tool-calling-streaming` stands in an earlier version of it.
 """
 
 import json

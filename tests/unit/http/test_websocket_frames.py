@@ -2,8 +2,11 @@
 
 import itertools
 import random
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from craton.http.websocket_frames import (
     Close,
@@ -78,7 +81,7 @@ def test_a_message_of_any_length_is_read_in_whatever_pieces_it_comes(size: int) 
 
 def test_a_message_in_frames_is_whole_and_may_have_a_ping_inside() -> None:
     data = (
-        masked(Opcode.TEXT, "gr".encode(), is_final=False),
+        masked(Opcode.TEXT, b"gr", is_final=False),
         masked(Opcode.PING, b"here?"),
         # A letter's two bytes in two frames: only the whole message is UTF-8.
         masked(Opcode.CONTINUATION, b"\xc3", is_final=False),
@@ -151,3 +154,24 @@ def test_a_reason_too_long_for_its_frame_is_cut_between_letters() -> None:
     assert closing[:4] == b"\x88" + bytes([2 + 122]) + (1008).to_bytes(2, "big")
     assert closing[4:].decode() == "ü" * 61
     assert close_frame(CloseCode.NO_STATUS, "x") == b"\x88\x00"
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_whatever_comes_is_read_or_refused(pieces: list[bytes]) -> None:
+    reader = FrameReader(message_bytes_max=50)
+    held = 0
+    with suppress(FrameError):
+        for piece in pieces:
+            reader.feed(piece)
+            held = max(held, reader.unfinished_bytes)
+    assert held <= 50 + 14 + 40
+
+
+@given(st.lists(st.lists(st.text(max_size=200), min_size=1, max_size=4), max_size=6))
+def test_texts_come_as_they_were_sent_in_whatever_frames(texts: list[list[str]]) -> None:
+    data = b"".join(
+        masked(0 if place else Opcode.TEXT, part.encode(), is_final=place == len(parts) - 1)
+        for parts in texts
+        for place, part in enumerate(parts)
+    )
+    assert read(data) == [Message("".join(parts).encode()) for parts in texts]
