@@ -16,6 +16,7 @@ ENTRY_POINTS = {
     "craton.cli.main": "the console script",
     "craton.bootstrap.state_process": "started with python -m",
     "craton.bootstrap.worker": "started with python -m",
+    "craton.bootstrap.fleet_keeper": "started with python -m",
     "craton.models.engines.embedded.process": "started with python -m",
     "craton.models.engines.embedded.embeddings_process": "started with python -m",
     "craton.silicon.claims": "writes docs/silicon-claims.md",

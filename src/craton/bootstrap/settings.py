@@ -44,6 +44,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Where OpenTelemetry traces go, such as `http://127.0.0.1:4318`; None makes none."""
     stores_responses: bool = True
     """Whether OpenAI's Responses are kept, for 30 days, where a request doesn't say."""
+    fleet: Path | None = None
+    """A fleet file to put in force at the start."""
+    payments: str = "automatic"
+    """Who says that a capacity block is paid: `automatic`, within budgets, or `manual`."""
     postgresql: str | None = None
     """The PostgreSQL database that everything is stored in, as an address without a password."""
     level: Level = Level.INFO
@@ -112,6 +116,8 @@ def checked(settings: Settings) -> Settings:
         raise BadRequest(f"--workers is {settings.workers}; it must be 1 to 64.")
     if settings.engine not in ("embedded", "echo"):
         raise BadRequest(f"--engine is {settings.engine!r}; it must be 'embedded' or 'echo'.")
+    if settings.payments not in ("automatic", "manual"):
+        raise BadRequest(f"--payments is {settings.payments!r}; it is 'automatic' or 'manual'.")
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise BadRequest("--tls-certificate and --tls-key need each other. Give both, or neither.")
     if settings.postgresql is not None:

@@ -4,6 +4,7 @@ python -m craton.bootstrap.state_process SETTINGS
 """
 
 import asyncio
+import hashlib
 import os
 import sys
 from collections.abc import Collection
@@ -17,6 +18,7 @@ from craton.access.records import ACCESS_KEYS, ACCOUNTS, API_KEYS, POLICIES, PRO
 from craton.access.vault import open_vault
 from craton.bootstrap import child, seed
 from craton.bootstrap.databases import open_databases
+from craton.bootstrap.discovery import discover
 from craton.bootstrap.settings import Settings, from_argument
 from craton.economics import contract as economics
 from craton.economics import statements
@@ -28,6 +30,8 @@ from craton.economics.ledger import Ledger
 from craton.economics.limits import Limits
 from craton.economics.meters import UsageRecord
 from craton.economics.prices import PriceBook, load_prices
+from craton.fleet.instance_types import load_instance_types
+from craton.fleet.office import Books, FleetOffice
 from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.errors import Conflict
 from craton.kernel.ids import Ids
@@ -38,6 +42,8 @@ from craton.models.card import ALIASES, MODELS
 from craton.models.contract import AddModel, RemoveAlias, RemoveModel, SetAlias
 from craton.models.responses import DeleteResponse, KeepResponse, ReadChain, ReadResponses
 from craton.models.responses_kept import Responses, read_chain, read_responses
+from craton.silicon.catalogue import load_catalogue
+from craton.silicon.power import load_own_site
 from craton.store.database import Connection
 from craton.store.documents import page
 from craton.store.kind import Change
@@ -48,6 +54,11 @@ def price_folders(data: Path) -> list[Path]:
     """Where price files are: those that come with Craton, then the operator's own."""
     own = Path(__file__).parents[1] / "economics" / "price_files"
     return [own, data / "prices"]
+
+
+def offer_key(vault_key: Path) -> bytes:
+    """The key that seals offers: of the master key, which a restart finds again."""
+    return hashlib.blake2b(vault_key.read_bytes(), person=b"craton-offers").digest()
 
 
 def _as_stored(change: Change) -> Change:
@@ -83,7 +94,23 @@ def economy(
     return Economy(holds, budgets, limits, admission, Ledger(prices, holds, budgets, metrics))
 
 
-def commands(*, access_commands: Access, economy: Economy) -> Commands:
+def office(settings: Settings, economy: Economy, prices: PriceBook, clock: Clock) -> FleetOffice:
+    """The fleet: this machine, and what the operator's file says of others."""
+    catalogue = load_catalogue(settings.data / "chips")
+    site = load_own_site(settings.data / "chips")
+    own = sorted((settings.data / "instance_types").glob("*.toml"))
+    return FleetOffice(
+        load_instance_types(catalogue, site, own),
+        discover(catalogue),
+        Books(prices, economy.ledger, economy.budgets),
+        clock=clock,
+        ids=Ids(clock),
+        seal=offer_key(settings.vault_key),
+        is_payment_manual=settings.payments == "manual",
+    )
+
+
+def commands(*, access_commands: Access, economy: Economy, office: FleetOffice) -> Commands:
     """Every command of the state process: the one list of what can be asked of it."""
     admission, budgets, limits = economy.admission, economy.budgets, economy.limits
     ledger = economy.ledger
@@ -96,6 +123,7 @@ def commands(*, access_commands: Access, economy: Economy) -> Commands:
             "void": (economics.Void, lambda _, void: admission.void(void)),
             "budgets": (economics.BoundsQuery, lambda _, query: budgets.read(query)),
             "limits": (economics.BoundsQuery, lambda _, query: limits.read(query)),
+            **office.memory(),
         },
         batched={
             "post": (UsageRecord, ledger.post),
@@ -119,6 +147,7 @@ def commands(*, access_commands: Access, economy: Economy) -> Commands:
             "update_limit": (economics.UpdateLimit, limits.update),
             "delete_limit": (economics.DeleteLimit, limits.delete),
             "delete_response": (DeleteResponse, responses.delete),
+            **office.commands(),
         },
         queries={
             "usage": (economics.UsageQuery, statements.usage),
@@ -130,6 +159,7 @@ def commands(*, access_commands: Access, economy: Economy) -> Commands:
             ),
             "responses": (ReadResponses, read_responses),
             "response_chain": (ReadChain, read_chain),
+            **office.queries(),
         },
         on_closed=admission.closed,
         on_greeted=lambda session: admission.greeted(session.process),
@@ -161,17 +191,20 @@ async def serve(settings: Settings, stop: asyncio.Event, *, clock: Clock, log: L
     access_commands = Access(Ids(clock), open_vault(settings.vault_key), os.urandom)
     metrics = Metrics()
     seed.seed(connection, access_commands, settings, clock)
+    prices = load_prices(price_folders(settings.data))
     rated = economy(
         connection,
-        load_prices(price_folders(settings.data)),
+        prices,
         awaited=[f"gateway-{number}" for number in range(settings.workers)],
         clock=clock,
         metrics=metrics,
     )
+    fleet = office(settings, rated, prices, clock)
+    fleet.load(connection)
     pipeline = Pipeline(
         connection,
         reader,
-        commands(access_commands=access_commands, economy=rated),
+        commands(access_commands=access_commands, economy=rated, office=fleet),
         clock=clock,
         log=log,
         metrics=metrics,

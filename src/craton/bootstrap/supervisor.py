@@ -179,4 +179,5 @@ def specs(settings: Settings, listening: socket.socket) -> list[Spec]:
         )
         for number in range(settings.workers)
     ]
-    return [state, *workers]
+    keeper = Spec("fleet-keeper", (sys.executable, "-m", "craton.bootstrap.fleet_keeper", argument))
+    return [state, *workers, keeper]

@@ -19,8 +19,9 @@ from craton.bootstrap.logfile import keep_small
 from craton.bootstrap.settings import Settings, checked
 from craton.bootstrap.supervisor import Supervisor, listen, specs
 from craton.bootstrap.tls import keep_renewed, prepare
+from craton.fleet.contract import ApplyFleet, FleetView
 from craton.kernel.clock import Clock
-from craton.kernel.errors import Conflict, NotFound
+from craton.kernel.errors import BadRequest, Conflict, NotFound
 from craton.kernel.log import Log
 from craton.models import weights
 from craton.models.card import EmbeddedSource
@@ -76,6 +77,9 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
                     "trust": trust,
                 }
                 settings.endpoint.write_bytes(msgspec.json.encode(endpoint))
+                if settings.fleet is not None:
+                    await background[0]
+                    await apply_fleet(state, settings.fleet)
                 yield Running(settings, supervisor, url)
             finally:
                 for task in background:
@@ -102,6 +106,15 @@ def _follow(settings: Settings, keeper: EngineKeeper, clock: Clock, log: Log) ->
         log=log,
         on_change=apply,
     )
+
+
+async def apply_fleet(state: StateClient, path: Path) -> FleetView:
+    """Put a fleet file in force; BadRequest says what is wrong with it, and where."""
+    try:
+        text = await asyncio.to_thread(path.read_text, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The fleet file {path} can't be read: {error}.") from None
+    return await state.call("apply_fleet", ApplyFleet(text), FleetView)
 
 
 class Weights:

@@ -40,11 +40,18 @@ def up(
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file with its key.")] = None,
     store_responses: Annotated[
-        bool,
-        typer.Option(
-            help="Keep OpenAI's Responses for 30 days where a request says nothing of `store`."
-        ),
+        bool, typer.Option(help="Keep OpenAI's Responses that say nothing of `store`, for 30 days.")
     ] = True,
+    fleet: Annotated[
+        Path | None,
+        typer.Option(help="A file that says what capacity there is beside this machine."),
+    ] = None,
+    payments: Annotated[
+        str,
+        typer.Option(
+            help="Who says that a capacity block is paid: automatic (within budgets) or manual."
+        ),
+    ] = "automatic",
     quiet: Annotated[bool, typer.Option("--quiet", help="Ask nothing and print nothing.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Stop after the first answer.")] = False,
     as_json: AsJson = False,
@@ -66,5 +73,7 @@ def up(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         stores_responses=store_responses,
+        fleet=fleet,
+        payments=payments,
     )
     serve(settings, quiet=quiet, once=once, as_json=as_json)
