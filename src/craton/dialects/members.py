@@ -132,8 +132,12 @@ _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 def check_nesting(body: bytes) -> None:
     """Refuse a well-formed body that is nested deeper than NESTING_MAX."""
-    # A level takes two bytes and one opening bracket: nearly every body is cleared by that.
-    if len(body) <= 2 * NESTING_MAX or body.count(b"[") + body.count(b"{") <= NESTING_MAX:
+    # A level takes two bytes and one opening bracket: nearly every body is cleared by that. What
+    # replaces finds a byte with `memchr`, what counts looks at each: ten times the instructions.
+    size = len(body)
+    if size <= 2 * NESTING_MAX:
+        return
+    if 2 * size - len(body.replace(b"[", b"")) - len(body.replace(b"{", b"")) <= NESTING_MAX:
         return
     left = _STRING.sub(b"", body).translate(_BRACKETS, _NOT_BRACKETS)
     for _ in range(NESTING_MAX):  # each pass takes away the innermost level

@@ -10,6 +10,7 @@ from collections import deque
 from enum import StrEnum
 from typing import NoReturn
 
+import msgspec
 from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from craton.http.counters import ServerCounters
@@ -34,16 +35,13 @@ class Stage(StrEnum):
 _IDLE, _HEAD, _BODY = Stage.IDLE, Stage.HEAD, Stage.BODY
 
 
-class Received:
+class Received(msgspec.Struct):
     """A whole request, and what its connection needs to know to answer it."""
 
-    __slots__ = ("is_http_10", "is_last", "request")
-
-    def __init__(self, request: HttpRequest, *, is_http_10: bool, is_last: bool) -> None:
-        self.request = request
-        self.is_http_10 = is_http_10
-        self.is_last = is_last
-        """The client wants the connection closed afterwards."""
+    request: HttpRequest
+    is_http_10: bool
+    is_last: bool
+    """The client wants the connection closed afterwards."""
 
 
 class Refusal:
@@ -249,9 +247,7 @@ class RequestReader:
         if self.body_bytes:
             head.body = self._body if self._body_more is None else bytes(self._body_more)
             self._forget_body()
-        self.received.append(
-            Received(head, is_http_10=self._is_http_10, is_last=not parser.should_keep_alive())
-        )
+        self.received.append(Received(head, self._is_http_10, not parser.should_keep_alive()))
         self.stage = _IDLE
         self.awaits_continue = False
 

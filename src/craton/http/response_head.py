@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from http import HTTPStatus
+from itertools import chain
 
 from craton.http.message import HeaderPairs
 
@@ -22,9 +23,8 @@ def status_line(status: int) -> bytes:
 
 def header_lines(headers: HeaderPairs) -> bytes:
     """Headers as lines. Refuses a line break in a name or value: it would forge another header."""
-    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-    # Two counts over all of them are cheaper than a look at each.
-    count = len(headers)
-    if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
+    # One look at all of them together is cheaper than a look at each.
+    text = b"".join(chain.from_iterable(headers))
+    if b"\n" in text or b"\r" in text or b"\0" in text:
         raise ValueError("a header name or value has a line break or a NUL in it")
-    return lines
+    return b"".join([name + b": " + value + b"\r\n" for name, value in headers])

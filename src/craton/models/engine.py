@@ -16,18 +16,15 @@ Onward = Callable[[str], HeaderPairs]
 """Gives the headers by which a server elsewhere joins the trace of the request with an id."""
 
 
-class Stop:
+class Stop(msgspec.Struct, eq=False):
     """Asks a running generation to end early, as when the client is gone.
 
     After `request()` the engine ends its stream soon, in good order: the open block is closed,
     then `MessageStop` and `Metadata` tell what was generated until then, so that it can be billed.
     """
 
-    __slots__ = ("_callbacks", "requested")
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._callbacks: list[Callable[[], object]] | None = None
+    requested: bool = False
+    _callbacks: list[Callable[[], object]] | None = None
 
     def request(self) -> None:
         """Ask once; asking again does nothing."""

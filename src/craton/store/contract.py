@@ -25,7 +25,7 @@ BEAT_S = 0.2
 LEASE_S = 1.0
 
 
-class Hello(msgspec.Struct, frozen=True, tag="hello"):
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     """A user of the state process introduces itself, when it has said again all that it holds.
 
     Only gateway workers hold leases.
@@ -35,7 +35,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     leased: bool
 
 
-class Call(msgspec.Struct, frozen=True, tag="call"):
+class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
     """Run a command; `body` is the MessagePack of the command's own struct.
 
     A memory command of number 0 wants no answer.
@@ -46,7 +46,7 @@ class Call(msgspec.Struct, frozen=True, tag="call"):
     body: bytes
 
 
-class Beat(msgspec.Struct, frozen=True, tag="beat"):
+class Beat(msgspec.Struct, frozen=True, array_like=True, tag="beat"):
     """A sign of life, with the snapshot version the worker holds and its counters."""
 
     version: int
@@ -54,14 +54,14 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
     metrics: bytes = b""
 
 
-class Returned(msgspec.Struct, frozen=True, tag="returned"):
+class Returned(msgspec.Struct, frozen=True, array_like=True, tag="returned"):
     """A command was done, and is durable if it wrote."""
 
     seq: int
     body: bytes
 
 
-class Refused(msgspec.Struct, frozen=True, tag="refused"):
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
     """A command was refused and changed nothing."""
 
     seq: int
@@ -71,20 +71,20 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     retry_after_s: int | None = None
 
 
-class Changed(msgspec.Struct, frozen=True, tag="changed"):
+class Changed(msgspec.Struct, frozen=True, array_like=True, tag="changed"):
     """Documents of published kinds changed."""
 
     version: int
     changes: list[Change]
 
 
-class Synced(msgspec.Struct, frozen=True, tag="synced"):
+class Synced(msgspec.Struct, frozen=True, array_like=True, tag="synced"):
     """The snapshot is whole as of this version."""
 
     version: int
 
 
-class Beaten(msgspec.Struct, frozen=True, tag="beaten"):
+class Beaten(msgspec.Struct, frozen=True, array_like=True, tag="beaten"):
     """The lease is renewed, counted from when its beat was sent."""
 
     sent_ns: int
