@@ -7,7 +7,18 @@ import msgspec
 
 from craton.apis.app import Endpoint, Finder
 from craton.apis.exchange import Exchange
-from craton.apis.native import accounts, bill, budgets, catalogue, limits, page, policies
+from craton.apis.native import (
+    accounts,
+    bill,
+    budgets,
+    catalogue,
+    fleet,
+    fleet_capacity,
+    fleet_leases,
+    limits,
+    page,
+    policies,
+)
 from craton.apis.native.document import openapi
 from craton.apis.native.operation import DOCUMENT, PAGE, PREFIX, Caller, Operation, is_parameter
 from craton.apis.native.wire import JSON, REQUEST_ID, NativeWire
@@ -22,6 +33,9 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *budgets.OPERATIONS,
     *limits.OPERATIONS,
     *policies.OPERATIONS,
+    *fleet.OPERATIONS,
+    *fleet_capacity.OPERATIONS,
+    *fleet_leases.OPERATIONS,
 )
 NO_STORE = (b"cache-control", b"no-store")
 """Answers may hold secrets and are right only now."""
