@@ -7,7 +7,20 @@ import msgspec
 import typer
 
 from craton.apis.native.contract import ErrorBody, ErrorDetail
-from craton.cli import accounts, budgets, chips, keys, ledger, limits, models, plan, policies
+from craton.cli import (
+    accounts,
+    budgets,
+    capacity,
+    chips,
+    fleet,
+    fleet_leases,
+    keys,
+    ledger,
+    limits,
+    models,
+    plan,
+    policies,
+)
 from craton.cli.ask import ask
 from craton.cli.chat import chat
 from craton.cli.doctor import doctor
@@ -35,6 +48,9 @@ app.command("chat", epilog=example("craton chat --system 'Answer in one sentence
 app.add_typer(models.app, name="models")
 app.add_typer(chips.app, name="chips")
 app.add_typer(plan.app, name="plan")
+app.add_typer(fleet.app, name="fleet")
+app.add_typer(capacity.app, name="capacity")
+app.add_typer(fleet_leases.app, name="leases")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policies")
 app.add_typer(accounts.accounts_app, name="accounts")
