@@ -302,7 +302,7 @@ def change(
 def release(
     id: ReservationId, data: Data = DATA, account: As = None, as_json: AsJson = False
 ) -> None:
-    """Give a reservation back; leases inside it end."""
+    """Give a reservation back, after the leases in it; blocks that were bought stay bought."""
     path = "/capacity/reservations/" + segment(id)
     gone = connect_as(data, account).delete(path, ReservationView)
     if as_json:

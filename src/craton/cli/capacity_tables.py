@@ -5,11 +5,20 @@ from collections.abc import Sequence
 from craton.cli.capacity_terms import IMAGINED, NOT_REAL, an_hour, days, hosts_line, utc
 from craton.cli.output import day_and_time, price, print_json, print_lines, print_table
 from craton.fleet.contract import Offer, ReservationView
+from craton.fleet.records import ReservationState
 
 NOTHING_FREE = (
     "No such block is free. Ask for fewer, for fewer days, from a later date, or in another zone; "
     "`craton capacity types` lists what there is."
 )
+
+
+PAID = "paid up front"
+_PAID = {
+    ReservationState.PAYMENT_PENDING: "to pay within 12 hours of buying, or before it starts",
+    ReservationState.PAYMENT_FAILED: "was not paid: a budget of the account has no room for it, or "
+    "the operator said so. `craton budgets` shows what is left",
+}
 
 
 def what(units: int, name: str) -> str:
@@ -64,7 +73,7 @@ def tell(found: ReservationView, *, as_json: bool) -> None:
         f"from {utc(found.start_s)} UTC {until}",
     ]
     if found.block:
-        lines.append(f"{price(found.amount_nanos, found.currency)} paid up front")
+        lines.append(f"{price(found.amount_nanos, found.currency)} {_PAID.get(found.state, PAID)}")
     lines += [
         f"made longer on {day_and_time(each.purchased_ms)} UTC, to {utc(each.end_s)} UTC, for "
         f"{price(each.amount_nanos, found.currency)}"
