@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from craton.fleet.placement_leaves import (
     Counts,
     Field,
     Selection,
     fewest_leaves,
-    fewest_whole,
     tightest,
+    with_fewest_whole,
 )
 from craton.fleet.pool_layout import Numbers
 
@@ -59,21 +60,45 @@ def choose_row(field: Field, row_start: Sequence[int], wanted: int) -> Leaves | 
     keep = (used == least).nonzero()[0]
     if len(keep) < len(rows):
         rows, leaves, hosts = rows[keep], leaves[:, keep], hosts[:, keep]
-    whole = fewest_whole(
+    fewest, has_fewest = with_fewest_whole(
         leaves, hosts, field.whole[rows], used=least, wanted=wanted, per_leaf=field.per_leaf
     )
-    fewest = int(whole.min())
-    rows = rows[whole == fewest]
+    rows = rows[has_fewest]
+    row, selection = _tightest_row(field, rows, least, fewest, wanted)
+    return pick(field, span(row_start, row), selection, wanted)
+
+
+def _tightest_row(
+    field: Field, rows: NDArray[np.intp], used: int, whole: int, wanted: int
+) -> tuple[int, Selection]:
+    """Of rows alike in leaves and whole leaves, the one with the fewest hosts to spare."""
+    if used == whole + 1:
+        rows = _with_tightest_leaf(field, rows, wanted - whole * field.per_leaf)
     rows = rows[field.free[rows].argsort(kind="stable")]
-    best, best_row = None, 0
-    for row in rows.tolist():
-        selection = tightest(field.classes(row), least, fewest, wanted, field.per_leaf)
-        if best is None or selection.spare < best.spare:
-            best, best_row = selection, row
-            if not selection.spare:
+    row = int(rows[0])
+    best = tightest(field.classes(row), used, whole, wanted, field.per_leaf)
+    if used <= whole + 1:
+        return row, best
+    known = {field.all_leaves[:, row].tobytes()}
+    for other in rows[1:].tolist() if best.spare else ():
+        # Rows that have the same leaves are many where much is free.
+        key = field.all_leaves[:, other].tobytes()
+        if key in known:
+            continue
+        known.add(key)
+        selection = tightest(field.classes(other), used, whole, wanted, field.per_leaf)
+        if selection.spare < best.spare:
+            row, best = other, selection
+            if not best.spare:
                 break
-    assert best is not None
-    return pick(field, span(row_start, best_row), best, wanted)
+    return row, best
+
+
+def _with_tightest_leaf(field: Field, rows: NDArray[np.intp], wanted: int) -> NDArray[np.intp]:
+    """The rows that have the smallest leaf, of those not whole, that holds so many."""
+    counts = field.all_leaves[wanted : field.top + 1, rows]
+    exact = counts[:-1] != counts[1:]
+    return rows[exact[int(exact.any(axis=1).argmax())]]
 
 
 def span(row_start: Sequence[int], row: int) -> Numbers:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 Counts = NDArray[np.int32]
 
+TANGENTS_MAX = 2_500
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -84,11 +86,52 @@ def fewest_whole(
     The most that k other leaves hold is concave in k, so it is the least of its tangents: for class
     f, what the leaves above f hold and f for each of the rest. Each tangent asks for so many.
     """
-    classes = np.arange(per_leaf)[:, None]
-    others = leaves[1 : per_leaf + 1] - whole
-    held = hosts[1 : per_leaf + 1] - whole * per_leaf
-    missing = wanted - held - classes * (used - others)
-    return np.maximum((-(-missing // (per_leaf - classes))).max(axis=0), 0)
+    classes = np.arange(per_leaf, dtype=np.int32)[:, None]
+    missing = leaves[1 : per_leaf + 1] - (whole + used)
+    missing *= classes
+    missing -= hosts[1 : per_leaf + 1]
+    missing += whole * per_leaf + wanted
+    # Floating point divides many times faster, and is exact for numbers of this size.
+    tangents = missing / (per_leaf - classes)
+    return np.maximum(np.ceil(tangents.max(axis=0)), 0).astype(np.int32)
+
+
+def with_fewest_whole(
+    leaves: Counts, hosts: Counts, whole: Counts, *, used: int, wanted: int, per_leaf: int
+) -> tuple[int, NDArray[np.bool_]]:
+    """The least of `fewest_whole` over all columns, and which columns have it.
+
+    By bisection, where so many tangents would take longer.
+    """
+
+    def enough(most: int) -> NDArray[np.bool_]:
+        """Whether `used` leaves, at most so many of them whole, hold `wanted`."""
+        broken = np.minimum(whole, most)
+        others = used - broken
+        # The class of the last of them, and what is above it.
+        kind = np.int8 if per_leaf < 128 else np.int32
+        has = leaves[1:-1] >= others + whole
+        last = has.view(np.int8).sum(axis=0, dtype=kind).astype(np.intp)
+        above = np.maximum(leaves[last + 1, columns] - whole, 0)
+        held = np.maximum(hosts[last + 1, columns] - whole * per_leaf, 0)
+        return held + last * (others - above) + broken * per_leaf >= wanted
+
+    if leaves.size <= TANGENTS_MAX:
+        fewest = fewest_whole(leaves, hosts, whole, used=used, wanted=wanted, per_leaf=per_leaf)
+        least = int(fewest.min())
+        return least, fewest == least
+    columns = np.arange(len(whole))
+    low, high, found = 0, used, enough(0)
+    if found.any():
+        return 0, found
+    while high - low > 1:
+        middle = (low + high) // 2
+        now = enough(middle)
+        if now.any():
+            high, found = middle, now
+        else:
+            low = middle
+    return high, found if found.any() else enough(high)
 
 
 def tightest(

@@ -5,8 +5,8 @@ The least number of rows follows from the roomiest ones. Among the sets of so ma
 - where power or a spread bounds what a row may give, and the case is small, every way to divide the
   gang among the rows is looked at (`placement_exact`);
 - else, up to `SETS_MAX` sets, all of them are compared, which is exact where no row is bounded;
-- else a search starts from the roomiest rows and exchanges one row at a time for the better, among
-  the `ROWS_MAX` roomiest.
+- else a search starts from the roomiest rows and exchanges one at a time (of the `EXCHANGED_MAX`
+  least roomy of them) for a better one (of the `ROWS_MAX` next).
 
 Where a bounded row is part of the set, the gang is divided by taking the largest leaves first,
 each row's only up to its bound.
@@ -25,6 +25,7 @@ from craton.fleet.placement_leaves import Counts, Field, fewest_leaves, fewest_w
 
 SETS_MAX = 2_000
 ROWS_MAX = 48
+EXCHANGED_MAX = 32
 _ROUNDS_MAX = 6
 _COMPARED_MAX = 64
 """Sets alike but for the hosts left in their leaves, of which that is worked out."""
@@ -58,7 +59,7 @@ def _best_sets(field: Field, rows: Order, number: int, wanted: int) -> Sets:
     if comb(len(rows), number) <= SETS_MAX:
         every = np.array(list(combinations(sorted(rows.tolist()), number)), np.intp)
     else:
-        every = _searched(field, rows[:ROWS_MAX], number, wanted)
+        every = _searched(field, rows[: number + ROWS_MAX], number, wanted)
     every = every[field.room[every].sum(axis=1) >= wanted]
     used, whole = _needs(field, every, wanted)
     every = every[(used == used.min()) & (whole == whole[used == used.min()].min())]
@@ -67,45 +68,50 @@ def _best_sets(field: Field, rows: Order, number: int, wanted: int) -> Sets:
 
 def _searched(field: Field, rows: Order, number: int, wanted: int) -> Sets:
     """From the roomiest rows, the best exchange of one row for another, until none helps."""
-    best = np.sort(rows[:number]).astype(np.intp)[None]
-    best_key = _keys(field, best, wanted)[0]
+    counts = _bounded(field, rows)
+    room, free = field.room[rows], field.free[rows].astype(np.int64)
+    chosen, others = np.arange(number), np.arange(number, len(rows))
+    key = _keys(field, [each[..., chosen].sum(axis=-1)[..., None] for each in counts], wanted)
+    best_key = int(key[0]) * int(free.sum() + 1) + int(free[chosen].sum())
     for _ in range(_ROUNDS_MAX):
-        others = np.setdiff1d(rows, best[0])
-        near = np.repeat(best, number * len(others), axis=0)
-        near[np.arange(len(near)), np.repeat(np.arange(number), len(others))] = np.tile(
-            others, number
-        )
-        near = np.sort(near, axis=1)
-        near = near[field.room[near].sum(axis=1) >= wanted]
-        if not len(near):
+        # The least roomy of those chosen are last.
+        out = np.repeat(chosen[-EXCHANGED_MAX:], len(others))
+        into = np.tile(others, len(out) // max(len(others), 1))
+        fits = int(room[chosen].sum()) - room[out] + room[into] >= wanted
+        out, into = out[fits], into[fits]
+        if not len(out):
             break
-        keys = _keys(field, near, wanted)
+        sums = [
+            each[..., chosen].sum(axis=-1)[..., None] - each[..., out] + each[..., into]
+            for each in counts
+        ]
+        keys = _keys(field, sums, wanted) * int(free.sum() + 1)
+        keys += int(free[chosen].sum()) - free[out] + free[into]
         at = int(keys.argmin())
         if keys[at] >= best_key:
             break
-        best, best_key = near[at : at + 1], keys[at]
-    return best
+        best_key = int(keys[at])
+        others = np.sort(np.append(others[others != into[at]], out[at]))
+        chosen = np.sort(np.append(chosen[chosen != out[at]], into[at]))
+    return np.sort(rows[chosen])[None]
 
 
-def _keys(field: Field, sets: Sets, wanted: int) -> NDArray[np.int64]:
-    """One number for each set that orders them: leaves, then whole leaves, then free hosts."""
-    used, whole = _needs(field, sets, wanted)
-    free = field.free[sets].sum(axis=1)
-    return (used.astype(np.int64) * (wanted + 1) + whole) * (int(field.free.sum()) + 1) + free
+def _keys(field: Field, counts: Sequence[Counts], wanted: int) -> NDArray[np.int64]:
+    """One number for each column that orders them: by leaves, then by whole leaves."""
+    leaves, hosts, whole = counts
+    used = fewest_leaves(leaves, hosts, wanted)
+    broken = fewest_whole(leaves, hosts, whole, used=used, wanted=wanted, per_leaf=field.per_leaf)
+    return used.astype(np.int64) * (wanted + 1) + broken
 
 
 def _needs(field: Field, sets: Sets, wanted: int) -> tuple[Counts, Counts]:
     """By set of rows: the fewest leaves, and the fewest whole ones among so many."""
     rows, at = np.unique(sets, return_inverse=True)
-    leaves, hosts, whole = _bounded(field, rows)
+    counts = _bounded(field, rows)
     at = at.reshape(sets.shape).T
-    all_leaves = sum((leaves[:, each] for each in at[1:]), leaves[:, at[0]])
-    all_hosts = sum((hosts[:, each] for each in at[1:]), hosts[:, at[0]])
-    all_whole = sum((whole[each] for each in at[1:]), whole[at[0]])
-    used = fewest_leaves(all_leaves, all_hosts, wanted)
-    return used, fewest_whole(
-        all_leaves, all_hosts, all_whole, used=used, wanted=wanted, per_leaf=field.per_leaf
-    )
+    sums = [sum((each[..., i] for i in at[1:]), each[..., at[0]]) for each in counts]
+    used, whole = np.divmod(_keys(field, sums, wanted), wanted + 1)
+    return used, whole
 
 
 def _bounded(field: Field, rows: Sets) -> tuple[Counts, Counts, Counts]:

@@ -171,7 +171,7 @@ def _sets(wheres: Iterable[_Where], number: int) -> list[tuple[Held, ...]]:
 
 
 def _preferred(where: _Where, number: int) -> list[tuple[int, Held]]:
-    """One set of so many leases: of the least priorities that suffice, then better ones for some."""
+    """One set of so many leases: of least priorities, then better ones for some."""
     among: list[tuple[int, Held]] = list(where.frees)
     for most in sorted({held.priority for _, held in where.frees}):
         some = [pair for pair in where.frees if pair[1].priority <= most]
