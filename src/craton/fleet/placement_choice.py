@@ -53,19 +53,23 @@ def choose_row(field: Field, row_start: Sequence[int], wanted: int) -> Leaves | 
     rows = (field.room >= wanted).nonzero()[0]
     if not len(rows):
         return None
-    leaves: Counts = field.leaves.take(rows, axis=1)
-    hosts: Counts = field.hosts.take(rows, axis=1)
+    leaves, hosts = _columns(field.leaves, rows), _columns(field.hosts, rows)
     used = fewest_leaves(leaves, hosts, wanted)
     least = int(used.min())
     keep = (used == least).nonzero()[0]
     if len(keep) < len(rows):
-        rows, leaves, hosts = rows[keep], leaves[:, keep], hosts[:, keep]
+        rows, leaves, hosts = rows[keep], _columns(leaves, keep), _columns(hosts, keep)
     fewest, has_fewest = with_fewest_whole(
         leaves, hosts, field.whole[rows], used=least, wanted=wanted, per_leaf=field.per_leaf
     )
     rows = rows[has_fewest]
     row, selection = _tightest_row(field, rows, least, fewest, wanted)
     return pick(field, span(row_start, row), selection, wanted)
+
+
+def _columns(counts: Counts, which: NDArray[np.intp]) -> Counts:
+    # `counts[:, which]` would be laid out by column, and what follows sums by row.
+    return counts.take(which, axis=1)
 
 
 def _tightest_row(
