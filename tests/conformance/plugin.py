@@ -81,13 +81,14 @@ class Conformance:
     def _drain(self, module: str) -> list[str]:
         faults: list[str] = []
         for record in self._reader.new():
-            from tests.conformance.judging import row_of  # SDKs are imported where one was used
+            # SDKs are imported where one was used.
+            from tests.conformance.judging import is_worth_keeping, row_of
 
             found = row_of(record)
             if found is None:
                 continue
             faults += found[1]
-            if not module.startswith(HOSTILE):
+            if not module.startswith(HOSTILE) and is_worth_keeping(found[0], record.status):
                 self.seen.setdefault(module, set()).add(found[0])
         return faults
 

@@ -5,7 +5,7 @@ import importlib
 import struct
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
@@ -48,10 +48,28 @@ LISTED: Mapping[tuple[str, str], str] = {
 
 
 @lru_cache(maxsize=64)
-def _adapter(name: str) -> TypeAdapter[Any]:
-    """The SDKs' types take seconds to prepare, so each waits until it is needed."""
+def _adapters(name: str) -> Mapping[str | None, TypeAdapter[Any]]:
+    """A type, or each type of a union by what its documents say is their `type`.
+
+    The SDKs' types take seconds to prepare, so each waits until it is needed.
+    """
     module, _, kind = name.rpartition(".")
-    return TypeAdapter(getattr(importlib.import_module(module), kind))
+    found = getattr(importlib.import_module(module), kind)
+    if get_origin(found) is Annotated:
+        found = get_args(found)[0]
+    if get_origin(found) is not Union:
+        return {None: TypeAdapter(found)}
+    return {
+        said: TypeAdapter(member)
+        for member in get_args(found)
+        for said in get_args(member.model_fields["type"].annotation)
+    }
+
+
+def prepare() -> None:
+    """Prepare every type now, for whoever counts seconds later."""
+    for name in {*WHOLE.values(), *EVENTS.values(), *LISTED.values()}:
+        _adapters(name)
 
 
 def judged(asked: Asked, record: Record) -> Judged:
@@ -102,9 +120,14 @@ def _decoded(document: bytes) -> bytes:
 
 
 def _unlike(name: str, document: bytes) -> Iterator[str]:
+    adapters = _adapters(name)
+    said = None if None in adapters else str(msgspec.json.decode(document).get("type"))
+    if said not in adapters:
+        yield f"{name} has no type {said}"
+        return
     try:
-        _adapter(name).validate_json(document, strict=True)
+        adapters[said].validate_json(document, strict=True)
     except ValidationError as error:
         for one in error.errors(include_url=False)[:5]:
-            place = ".".join(str(part) for part in one["loc"])
-            yield f"{place}: {one['msg']}"
+            place = ".".join(str(part) for part in (said, *one["loc"]) if part is not None)
+            yield f"{place}: {one['msg']}, not {one['input']!r}"[:300]

@@ -9,9 +9,10 @@ import pytest
 
 from craton.dialects.eventstream import write_event, write_exception
 from tests.conformance.aws_answers import operation_model
-from tests.conformance.judging import row_of
+from tests.conformance.judging import is_worth_keeping, row_of
 from tests.conformance.operations import RAW, asked, client_of
 from tests.conformance.recording import Record
+from tests.conformance.rows import Row
 from tests.conformance.shapes import breaches, document_of
 
 ID = (b"x-amzn-requestid", b"1")
@@ -98,6 +99,23 @@ def test_a_required_header_that_is_missing_is_seen() -> None:
     assert judged(record(*invoke, {}))[1]
     typed = (ID, (b"content-type", b"application/json"))
     assert judged(record(*invoke, {}, answer_headers=typed)) == ("answered", [])
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "answer", "is_stream"),
+    [
+        (*CONVERSE, b"{", False),
+        (*CONVERSE, b"[1]", False),
+        ("POST", b"/model/a.b/converse-stream", b"x" * 40, True),
+        ("POST", b"/v1/embeddings", b"{}", False),
+        ("GET", b"/v1/models", b"5", False),
+        ("POST", b"/v1/messages", b"data: {", True),
+    ],
+)
+def test_an_answer_that_can_not_even_be_read_is_seen(
+    method: str, path: bytes, answer: bytes, is_stream: bool
+) -> None:
+    assert judged(record(method, path, answer, is_stream=is_stream))[1]
 
 
 def error(code: str, status: int, body: Any) -> Record:
@@ -218,7 +236,10 @@ def test_anthropics_answers_are_held_to_its_sdks_types() -> None:
     events = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
     assert judged(record("POST", b"/v1/messages", events, is_stream=True)) == ("streamed", [])
     wrong = b'event: ping\ndata: {"type":"content_block_stop"}\n\n'
-    assert judged(record("POST", b"/v1/messages", wrong, is_stream=True))[1]
+    assert "index" in judged(record("POST", b"/v1/messages", wrong, is_stream=True))[1][0]
+    unknown = b'data: {"type":"block_stop"}\n\n'
+    (fault,) = judged(record("POST", b"/v1/messages", unknown, is_stream=True))[1]
+    assert "no type block_stop" in fault
 
 
 def test_an_embedding_in_base64_is_judged_as_the_sdk_reads_it() -> None:
@@ -279,3 +300,20 @@ def test_a_request_is_for_the_operation_of_its_path(
 )
 def test_a_client_is_known_by_its_own_word(agent: bytes, client: str) -> None:
     assert client_of(record("GET", b"/", b"", headers=((b"user-agent", agent),))) == client
+
+
+@pytest.mark.parametrize(
+    ("client", "outcome", "status", "kept"),
+    [
+        ("boto3", "answered", 200, True),
+        ("boto3", "refused: ValidationException", 400, True),
+        ("boto3", "not built", 501, True),
+        ("boto3", "refused: ServiceUnavailableException", 503, False),
+        (RAW, "streamed", 200, True),
+        (RAW, "refused: ValidationException", 400, False),
+    ],
+)
+def test_what_a_race_or_a_bare_request_was_refused_with_is_not_kept(
+    client: str, outcome: str, status: int, kept: bool
+) -> None:
+    assert is_worth_keeping(Row("w", "One", client, outcome), status) is kept
