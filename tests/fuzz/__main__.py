@@ -17,6 +17,7 @@ from rich.table import Table
 
 from tests.fakes.craton import Craton
 from tests.fuzz.http2_trial import Http2Lane
+from tests.fuzz.requests import KINDS
 from tests.fuzz.tls import TlsLane
 from tests.fuzz.trial import Lane, NewPlayer, Outcome, Plan, run_trial
 
@@ -55,10 +56,15 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=8, help="concurrent clients")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--engine", choices=("echo", "embedded"), default="echo")
+    parser.add_argument("--kind", action="append", default=[], choices=KINDS, help="no other ones")
     parser.add_argument("--only", type=int, help="send only the input of this number")
     arguments = parser.parse_args()
     plan = Plan(
-        inputs=arguments.inputs, seed=arguments.seed, lanes=arguments.lanes, only=arguments.only
+        inputs=arguments.inputs,
+        seed=arguments.seed,
+        lanes=arguments.lanes,
+        only=arguments.only,
+        kinds=tuple(arguments.kind),
     )
     console = Console(width=200)
     is_clean = True

@@ -1,6 +1,7 @@
 """Answers: read as strictly as HTTP allows, and judged as the protocol of their path would."""
 
 import asyncio
+import base64
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -9,17 +10,22 @@ from xml.etree import ElementTree
 import msgspec
 from botocore.eventstream import EventStreamBuffer
 
-from tests.fuzz.requests import Expected, Sent
+from tests.conformance.judging import row_of
+from tests.conformance.recording import Record
+from tests.fuzz.invoke_templates import PLAIN_TEXTS
+from tests.fuzz.request import Expected, Sent
 from tests.fuzz.templates import PROMPT
 
 STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5]\d\d) [ -~]*\r\n")
 HEADER_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([\t -~\x80-\xff]*)\r\n")
 CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 BODY_BYTES_MAX = 64 * 1024 * 1024
+JUDGED_BYTES_MAX = 256 * 1024
+"""Up to which length an answer is held to its model: what is longer only has more of the same."""
 
 GOOD = frozenset({200, 201})
 REFUSALS = frozenset(
-    {400, 401, 402, 403, 404, 405, 408, 409, 413, 417, 424, 429, 431, 501, 503, 505}
+    {400, 401, 402, 403, 404, 405, 408, 409, 412, 413, 417, 424, 429, 431, 501, 503, 505}
 )
 """Every refusal that some input may earn; 500 and 502 are not among them."""
 INSIDE = (b"Traceback (most recent", b'File "', b"site-packages", b".py\\", b"<module>")
@@ -176,13 +182,15 @@ def protocol_of(sent: Sent) -> str | None:
     path = sent.path
     if not path.isascii():
         return None
-    if sent.method == "POST" and path == "/v1/chat/completions":
+    if sent.method == "POST" and path in ("/v1/chat/completions", "/v1/embeddings"):
         return "openai"
     if path.startswith("/craton/") or path == "/craton":
         return "native"
     if sent.method == "GET" and path in OPEN:
         return "native"
-    if path == "/v1/messages" or path.startswith("/v1/messages/"):
+    if path.startswith("/openai/"):
+        return "openai"
+    if path.startswith("/anthropic/") or path == "/v1/messages" or path[:13] == "/v1/messages/":
         return "anthropic"
     if path.startswith("/v1/"):
         return "anthropic" if sent.is_anthropic else "openai"
@@ -191,7 +199,7 @@ def protocol_of(sent: Sent) -> str | None:
 
 def is_error_of(answer: Answer, protocol: str | None) -> bool:
     """Whether an error is told in a protocol's words; None stands for any of them."""
-    if answer.headers.get(b"content-type") == b"text/xml":
+    if answer.headers.get(b"content-type", b"").partition(b";")[0] == b"text/xml":
         return protocol in ("aws", None) and _is_query_error(answer.body)
     try:
         document = msgspec.json.decode(answer.body)
@@ -231,7 +239,28 @@ def faults_of(answer: Answer, sent: Sent | None) -> list[str]:
         faults += _faults_of_success(answer)
     if sent is not None:
         faults += _unexpected(answer, sent)
+    is_small = len(answer.body) <= JUDGED_BYTES_MAX
+    if sent is not None and not faults and is_small and protocol_of(sent) is not None:
+        faults += _unlike_its_model(answer, sent)
     return faults
+
+
+def _unlike_its_model(answer: Answer, sent: Sent) -> list[str]:
+    """What of a well-formed answer breaks its service model, or the types of its SDK."""
+    headers = [(b"anthropic-version", b"")] if sent.is_anthropic else []
+    record = Record(
+        sent.method,
+        sent.path.encode("latin-1"),
+        b"",
+        headers,
+        b"",  # what the path `/` was asked for stands elsewhere, and isn't judged here
+        answer.status,
+        list(answer.headers.items()),
+        answer.body,
+        b"stream" in answer.headers.get(b"content-type", b""),
+    )
+    found = row_of(record)
+    return [] if found is None else found[1]
 
 
 def _unexpected(answer: Answer, sent: Sent) -> list[str]:
@@ -241,6 +270,8 @@ def _unexpected(answer: Answer, sent: Sent) -> list[str]:
             return [f"a valid request was refused with {answer.status}"]
         if sent.method == "POST" and sent.body and sent.wire in TALKING:
             return [] if PROMPT.encode() in answer.body else ["the answer isn't the echo"]
+        if sent.wire in COUNTING and b"okens" not in answer.body:
+            return ["the answer counts nothing"]
     if sent.expected is Expected.REFUSED and is_good:
         is_open = sent.method in ("GET", "HEAD") and sent.path in OPEN
         is_open = is_open or (sent.method == "HEAD" and sent.path in GREETED)
@@ -248,7 +279,13 @@ def _unexpected(answer: Answer, sent: Sent) -> list[str]:
     return []
 
 
-TALKING = frozenset({"openai chat", "anthropic messages", "converse"})
+TALKING = frozenset(
+    {"openai chat", "openai responses", "anthropic messages", "converse"}
+    | {f"invoke {name}" for name in PLAIN_TEXTS}
+)
+COUNTING = frozenset({"anthropic count", "count tokens", "openai response tokens"})
+ENDS = frozenset({"message_stop", "error", "response.completed", "response.incomplete"})
+FAILED = "response.failed"
 
 
 def _faults_of_success(answer: Answer) -> list[str]:
@@ -277,7 +314,7 @@ def _faults_of_events(body: bytes) -> list[str]:
     for event in body[:-2].split(b"\n\n"):
         (data,) = [line[6:] for line in event.split(b"\n") if line.startswith(b"data: ")]
         last = "[DONE]" if data == b"[DONE]" else msgspec.json.decode(data)
-    if last == "[DONE]" or last.get("type") in ("message_stop", "error") or "error" in last:
+    if last == "[DONE]" or last.get("type") in {*ENDS, FAILED} or "error" in last:
         return []
     return ["the stream ended without its terminal event"]
 
@@ -292,4 +329,7 @@ def _faults_of_frames(body: bytes) -> list[str]:
         return [f"{len(body) - size} bytes after the last whole frame"]
     headers = frames[-1].headers
     is_end = headers.get(":event-type") == "metadata" or headers.get(":message-type") == "exception"
+    if headers.get(":event-type") == "chunk":
+        part = base64.b64decode(msgspec.json.decode(frames[-1].payload)["bytes"])
+        is_end = "amazon-bedrock-invocationMetrics" in msgspec.json.decode(part)
     return [] if is_end else [f"the last frame is {headers}"]

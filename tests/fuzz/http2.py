@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from hpack import Encoder
 
-from tests.fuzz.requests import Sent
+from tests.fuzz.request import Sent
 from tests.fuzz.signing import HOST
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -25,7 +25,8 @@ from tests.fuzz.http2 import (
     script,
     window_update,
 )
-from tests.fuzz.requests import Maker, Sent
+from tests.fuzz.request import Sent
+from tests.fuzz.requests import Maker
 from tests.fuzz.trial import BILLED, QUIET_S, UNREADABLE, Outcome, Plan, connect
 
 NO_ERROR = 0

@@ -3,17 +3,16 @@
 A request's number and the seed decide all of it but the time of its signature and this run's keys.
 """
 
-import json
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from tests.fakes.craton import ECHO, Keys
-from tests.fuzz import documents, signing
-from tests.fuzz.signing import HOST, Header, Target
+from tests.fuzz import documents, inference_requests, signing
+from tests.fuzz.invoke_templates import POLICIES
+from tests.fuzz.request import Expected, Request, Sent, head_of, with_document
+from tests.fuzz.signing import Header
 from tests.fuzz.templates import (
     ANTHROPIC,
     CONVERSE,
@@ -26,64 +25,26 @@ from tests.fuzz.templates import (
 Json = Any
 
 
+KINDS = (
+    "openai", "responses", "embeddings", "anthropic", "converse", "invoke", "count", "catalogue",
+    "sts", "ec2", "native", "elsewhere",
+)  # fmt: skip
 BINDING = ("budgets", "limits", "policies")
 """Native operations that would have Craton refuse the good requests of this trial, and rightly."""
-
-
-class Expected(StrEnum):
-    """What the answer must be, beside well formed."""
-
-    GOOD = "good"
-    """A success."""
-    REFUSED = "refused"
-    """No success: the credential is bad."""
-    ANY = "any"
-
-
-@dataclass(slots=True)
-class Request:
-    """One request before it is bytes."""
-
-    wire: str
-    method: str
-    path: str
-    query: str = ""
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: tuple[Header, ...] = ()
-    service: str = "bedrock"
-    expected: Expected = Expected.ANY
-    keys: Keys | None = None
-    """Whose it is; the maker's own, if nobody else's."""
-
-    @property
-    def target(self) -> Target:
-        return Target(self.method, self.path, self.query, self.body, self.service)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One request as bytes, and what is known of it."""
-
-    wire: str
-    method: str
-    path: str
-    head: bytes
-    body: bytes
-    expected: Expected
-    is_anthropic: bool
-
-    @property
-    def whole(self) -> bytes:
-        return self.head + self.body
 
 
 class Maker:
     """Makes requests; the keys and the native API's document are those of one Craton."""
 
     def __init__(
-        self, keys: Keys, others: Keys, openapi: Json, operations: Sequence[tuple[str, str]]
+        self,
+        keys: Keys,
+        others: Keys,
+        openapi: Json,
+        operations: Sequence[tuple[str, str]],
+        kinds: Sequence[str] = (),
     ) -> None:
+        """`kinds` are those to make, by the names below; none named is all of them."""
         self._keys = keys
         self._others = others
         """An operator's, of another account."""
@@ -96,19 +57,30 @@ class Maker:
         self._operations = operations
         """Method and URI of operations that AWS has, built or not."""
 
+        makers: Mapping[str, tuple[int, Callable[[random.Random], Request]]] = {
+            "openai": (18, self._openai),
+            "responses": (10, inference_requests.response),
+            "embeddings": (5, inference_requests.embedding),
+            "anthropic": (18, self._anthropic),
+            "converse": (20, self._converse),
+            "invoke": (16, inference_requests.invocation),
+            "count": (5, inference_requests.count),
+            "catalogue": (4, self._catalogue),
+            "sts": (3, self._identity),
+            "ec2": (3, self._regions),
+            "native": (14, self._native_operation),
+            "elsewhere": (4, self._elsewhere),
+        }
+        chosen = [makers[kind] for kind in kinds or KINDS]
+        self._makers = [maker for _, maker in chosen]
+        self._weights = [weight for weight, _ in chosen]
+
     def make(self, dice: random.Random, *, at_s: float) -> Sent:
         """The next request that these dice show."""
-        makers: tuple[tuple[int, Callable[[random.Random], Request]], ...] = (
-            (22, self._openai),
-            (22, self._anthropic),
-            (26, self._converse),
-            (5, self._catalogue),
-            (4, self._identity),
-            (16, self._native_operation),
-            (5, self._elsewhere),
-        )
-        (maker,) = dice.choices([m for _, m in makers], [weight for weight, _ in makers])
+        (maker,) = dice.choices(self._makers, self._weights)
         request = maker(dice)
+        if request.wire.startswith(("openai", "anthropic")) and dice.random() < 0.25:
+            _put_under_prefix(request, dice)
         if request.expected is not Expected.GOOD:
             if dice.random() < 0.04:
                 request.body = documents.spoilt(request.body, dice)
@@ -152,7 +124,7 @@ class Maker:
         if dice.random() < 0.06:
             return _model_listing("openai", dice)
         request = Request("openai chat", "POST", "/v1/chat/completions")
-        return _with_document(request, PLAIN_OPENAI, OPENAI, dice)
+        return with_document(request, PLAIN_OPENAI, OPENAI, dice)
 
     def _anthropic(self, dice: random.Random) -> Request:
         version = (b"anthropic-version", b"2023-06-01")
@@ -160,11 +132,11 @@ class Maker:
             request = _model_listing("anthropic", dice)
         elif dice.random() < 0.75:
             request = Request("anthropic messages", "POST", "/v1/messages")
-            request = _with_document(request, PLAIN_ANTHROPIC, ANTHROPIC, dice)
+            request = with_document(request, PLAIN_ANTHROPIC, ANTHROPIC, dice)
         else:
             request = Request("anthropic count", "POST", "/v1/messages/count_tokens")
             plain = {name: PLAIN_ANTHROPIC[name] for name in ("model", "messages")}
-            request = _with_document(request, plain, ANTHROPIC, dice)
+            request = with_document(request, plain, ANTHROPIC, dice)
         request.headers = (version,)
         return request
 
@@ -176,7 +148,7 @@ class Maker:
             model = quote(f"arn:aws:bedrock:us-east-1::foundation-model/{ECHO}", safe="")
         verb, wire = dice.choice((("converse", "converse"), ("converse-stream", "converse stream")))
         request = Request(wire, "POST", f"/model/{model}/{verb}")
-        request = _with_document(request, PLAIN_CONVERSE, CONVERSE, dice)
+        request = with_document(request, PLAIN_CONVERSE, CONVERSE, dice)
         if ECHO not in model:
             request.expected = Expected.ANY
         return request
@@ -211,9 +183,43 @@ class Maker:
             request.body = documents.spoilt(form.encode(), dice)
         return request
 
+    def _regions(self, dice: random.Random) -> Request:
+        request = Request("ec2", "POST", "/", service="ec2")
+        request.content_type = "application/x-www-form-urlencoded; charset=utf-8"
+        action = dice.choice(("DescribeRegions", "DescribeAvailabilityZones"))
+        form = f"Action={action}&Version=2016-11-15"
+        if dice.random() < 0.2:
+            request.body, request.expected = form.encode(), Expected.GOOD
+            return request
+        names = (
+            "RegionName.1", "RegionName", "RegionName.2147483648", "ZoneName.1", "AllRegions",
+            "Filter.1.Name", "Filter.1.Value.1", "Filter.2.Value.0", "Filter.1.Name.1", "DryRun",
+            "Filter.1", "Filter..Name", "x", "Action", "Version", "ZoneId.-1", "",
+        )  # fmt: skip
+        words = (
+            "us-east-1",
+            "true",
+            "TRUE",
+            "region-name",
+            "",
+            "%FF",
+            "%00",
+            "a" * 999,
+            "us-*",
+            "1",
+        )
+        for _ in range(dice.randrange(6)):
+            form += f"&{dice.choice(names)}={dice.choice(words)}"
+        request.body = form.encode()
+        if dice.random() < 0.1:
+            request.method, request.query, request.body = "GET", form, b""
+        elif dice.random() < 0.2:
+            request.body = documents.spoilt(request.body, dice)
+        return request
+
     def _native_operation(self, dice: random.Random) -> Request:
         method, path, operation = dice.choice(self._native)
-        request = Request("native", method, path)
+        request = Request(f"native {_resource(path)}", method, path)
         pairs: list[str] = []
         for parameter in operation.get("parameters", ()):
             value = self._sample(parameter["schema"], dice)
@@ -230,7 +236,8 @@ class Maker:
         request.query = "&".join(pairs)
         if "requestBody" in operation:
             (media,) = operation["requestBody"]["content"].values()
-            document = self._sample(media["schema"], dice)
+            is_policy = method == "PUT" and _resource(path) == "policies"
+            document = dice.choice(POLICIES) if is_policy else self._sample(media["schema"], dice)
             if dice.random() < 0.8:
                 document = documents.bent(document, dice)
             request.body = documents.write(document)
@@ -308,35 +315,6 @@ class Maker:
         )  # fmt: skip
 
 
-def head_of(request: Request, credential: Sequence[Header]) -> bytes:
-    """The request line and headers."""
-    target = request.path + ("?" + request.query if request.query else "")
-    lines = [
-        f"{request.method} {target} HTTP/1.1".encode("latin-1"),
-        b"host: " + HOST.encode(),
-        b"content-length: %d" % len(request.body),
-    ]
-    if request.body:
-        lines.append(b"content-type: " + request.content_type.encode())
-    lines += [name + b": " + value for name, value in (*request.headers, *credential)]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
-
-
-def _with_document(
-    request: Request, plain: Json, rich: Sequence[Json], dice: random.Random
-) -> Request:
-    """A plain document that must be served, or a richer one, bent or not."""
-    roll = dice.random()
-    if roll < 0.1:
-        request.body, request.expected = json.dumps(plain).encode(), Expected.GOOD
-    elif roll < 0.15:
-        request.body = documents.write(dice.choice(rich))
-    else:
-        source = plain if roll < 0.5 else dice.choice(rich)
-        request.body = documents.write(documents.bent(source, dice))
-    return request
-
-
 def _model_listing(name: str, dice: random.Random) -> Request:
     request = Request(f"{name} models", "GET", "/v1/models", expected=Expected.GOOD)
     if dice.random() < 0.6:
@@ -344,6 +322,20 @@ def _model_listing(name: str, dice: random.Random) -> Request:
         request.path = f"/v1/models/{model}"
         request.expected = Expected.GOOD if model == ECHO else Expected.ANY
     return request
+
+
+def _resource(path: str) -> str:
+    """What a path of the native API is about: its last word that is a collection."""
+    words = [part for part in path.split("/")[3:] if not part.startswith("{")]
+    return next((word for word in words if word in BINDING), words[0])
+
+
+def _put_under_prefix(request: Request, dice: random.Random) -> None:
+    """OpenAI's and Anthropic's paths mean the same where Bedrock has them."""
+    is_anthropic = request.wire.startswith("anthropic")
+    request.path = ("/anthropic" if is_anthropic else "/openai") + request.path
+    if is_anthropic and dice.random() < 0.5:
+        request.headers = ()
 
 
 def _bend_path(request: Request, dice: random.Random) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from tests.fuzz.requests import Sent
+from tests.fuzz.request import Sent
 from tests.fuzz.signing import HOST
 
 

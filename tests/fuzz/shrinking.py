@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tests.fuzz.requests import Sent
+from tests.fuzz.request import Sent
 
 TRIES_MAX = 150
 

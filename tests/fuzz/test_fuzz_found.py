@@ -7,9 +7,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from craton.apis.aws.wire import AwsWire
+from craton.kernel.errors import BadRequest
+from tests.conformance.judging import row_of
+from tests.conformance.recording import Record
 from tests.fakes.craton import ECHO, Craton
 from tests.fuzz.answers import Answer
-from tests.fuzz.requests import Expected, Request, Sent, head_of
+from tests.fuzz.request import Expected, Request, Sent, head_of
 from tests.fuzz.signing import bearer
 from tests.fuzz.trial import connect, exchange
 
@@ -72,3 +76,35 @@ async def test_many_words_with_a_stop_sequence_are_answered_at_once(echo: Craton
     answer = await ask(echo, chat("abcd " * 40_000, max_tokens=100_000, stop=["zz"]))
     assert answer.status == 200
     assert time.monotonic() - started_s < 4
+
+
+@pytest.mark.parametrize("tier", ["auto\x00", "otua", "assistant"])
+async def test_a_document_of_a_response_repeats_no_tier_that_openai_has_not(
+    echo: Craton, tier: str
+) -> None:
+    """`response.created` said what the request had named, and OpenAI's types know seven tiers."""
+    document = {"model": ECHO, "input": "one", "stream": True, "service_tier": tier}
+    body = json.dumps(document).encode()
+    answer = await ask(echo, Request("openai responses", "POST", "/v1/responses", body=body))
+    assert answer.status == 200
+    assert answer.body.count(b'"service_tier":"default"') == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", b"/memories/m/memoryRecords/batchDelete"),
+        ("DELETE", b"/code-interpreters/c/"),
+        ("POST", b"/model/a.b/converse"),
+    ],
+)
+def test_an_error_says_all_that_its_shape_requires(method: str, path: bytes) -> None:
+    """The ValidationException of bedrock-agentcore must give a reason, and gave none."""
+    wire = AwsWire()
+    match = wire.find(method, path, b"", {}, b"")
+    assert match is not None
+    status, headers, body = wire.error(BadRequest("m"), match, "id")
+    found = row_of(Record(method, path, b"", [], b"", status, list(headers), body, False))
+    assert found is not None
+    assert found[0].outcome == "refused: ValidationException"
+    assert found[1] == []

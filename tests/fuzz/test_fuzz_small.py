@@ -1,6 +1,7 @@
 """The small form of `python -m tests.fuzz`, and proof that its verdicts can be bad ones."""
 
 import asyncio
+import base64
 import json
 import random
 from collections import Counter
@@ -11,10 +12,13 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from craton.dialects.eventstream import write_event
 from tests.fakes.craton import Craton, Keys
 from tests.fuzz import documents, signing
-from tests.fuzz.answers import Answer, Cut, Malformed, faults_of, read_answer
-from tests.fuzz.requests import Expected, Sent
+from tests.fuzz.answers import Answer, Cut, Malformed, faults_of, protocol_of, read_answer
+from tests.fuzz.invoke_templates import PLAIN_TEXTS, PLAIN_VECTORS
+from tests.fuzz.request import Expected, Sent
+from tests.fuzz.requests import KINDS as REQUESTS
 from tests.fuzz.scripts import KINDS, script
 from tests.fuzz.trial import Outcome, Plan, maker_for, run_trial
 
@@ -47,6 +51,10 @@ async def test_no_input_is_answered_wrongly_late_or_not_at_all(craton: Craton) -
     assert min(statuses["200"], statuses["400"], statuses["403"], statuses["404"]) > 30
     wires = {wire for wire, _ in outcome.counts}
     assert {"openai chat", "anthropic messages", "converse", "converse stream", "sts"} <= wires
+    assert {"openai responses", "openai embeddings", "count tokens", "ec2"} <= wires
+    formats = {*PLAIN_TEXTS, *PLAIN_VECTORS}
+    assert {f"invoke {verb}{name}" for name in formats for verb in ("", "stream ")} <= wires
+    assert {f"native {name}" for name in ("policies", "budgets", "limits", "aliases")} <= wires
     assert {f"http {kind.__name__.replace('_', '-')}" for kind, _ in KINDS if kind.__name__ in (
         "split", "slow", "pipelined", "chunked", "flipped", "misframed", "half_closed"
     )} <= wires  # fmt: skip
@@ -65,6 +73,14 @@ def test_the_same_seed_makes_the_same_inputs(craton: Craton) -> None:
 
     assert made(1) == made(1)
     assert made(1) != made(2)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_one_kind_of_requests_can_be_had_alone(craton: Craton, kind: str) -> None:
+    maker = maker_for(craton, [kind])
+    wires = {maker.make(random.Random(number), at_s=1e9).wire for number in range(60)}
+    other = maker_for(craton, [one for one in REQUESTS if one != kind])
+    assert wires.isdisjoint(other.make(random.Random(n), at_s=1e9).wire for n in range(300))
 
 
 @pytest.mark.parametrize("path", ["/model/a.b/converse", "/model/arn%3Aaws%3Abedrock/converse"])
@@ -179,6 +195,53 @@ def test_a_refusal_in_the_right_words_is_no_fault() -> None:
 )  # fmt: skip
 def test_a_wrong_answer_is_seen(found: Answer, to: Sent | None, fault: str) -> None:
     assert any(fault in text for text in faults_of(found, to)), faults_of(found, to)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "is_anthropic", "protocol"),
+    [
+        ("POST", "/openai/v1/chat/completions", False, "openai"),
+        ("GET", "/openai/v1/messages", True, "openai"),
+        ("POST", "/anthropic/v1/messages", False, "anthropic"),
+        ("GET", "/anthropic/nothing", False, "anthropic"),
+        ("POST", "/v1/embeddings", True, "openai"),
+        ("POST", "/v1/responses", False, "openai"),
+        ("GET", "/v1/responses/x", True, "anthropic"),
+        ("POST", "/model/x/invoke", False, "aws"),
+        ("GET", "/openai", False, "aws"),
+        ("GET", "/v1/models/\xe9", False, None),
+    ],
+)
+def test_a_path_is_told_of_in_its_own_protocol(
+    method: str, path: str, is_anthropic: bool, protocol: str | None
+) -> None:
+    told = Sent("w", method, path, b"", b"", Expected.ANY, is_anthropic=is_anthropic)
+    assert protocol_of(told) == protocol
+
+
+CHUNK = b'{"generation":"a","prompt_token_count":1,"generation_token_count":1,"stop_reason":"stop"}'
+METRICS = b'{"generation":"","amazon-bedrock-invocationMetrics":{"inputTokenCount":1}}'
+
+
+def chunk(part: bytes) -> bytes:
+    return write_event("chunk", json.dumps({"bytes": base64.b64encode(part).decode()}).encode())
+
+
+def test_a_stream_of_invoke_model_ends_with_what_was_counted() -> None:
+    asked = sent("/model/x/invoke-with-response-stream")
+    whole = answer(200, chunk(CHUNK) + chunk(METRICS), content_type=FRAMES, x_amzn_requestid=b"1")
+    assert faults_of(whole, asked) == []
+    cut = answer(200, chunk(CHUNK), content_type=FRAMES, x_amzn_requestid=b"1")
+    assert "the last frame is" in faults_of(cut, asked)[0]
+
+
+def test_an_answer_that_breaks_its_model_is_seen() -> None:
+    asked = sent("/model/x/count-tokens")
+    assert faults_of(answer(200, {"inputTokens": 1}, x_amzn_requestid=b"1"), asked) == []
+    wrong = faults_of(answer(200, {"inputToken": 1}, x_amzn_requestid=b"1"), asked)
+    assert any("$.inputTokens: required" in text for text in wrong)
+    refused = answer(418, {"message": "m"}, x_amzn_errortype=b"Oops", x_amzn_requestid=b"1")
+    assert faults_of(refused, asked)
 
 
 def test_hostile_documents_can_hold_what_json_can_not() -> None:

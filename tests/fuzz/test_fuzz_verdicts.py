@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.craton import Craton
 from tests.fakes.state_process import until
-from tests.fuzz.requests import Expected, Sent
+from tests.fuzz.request import Expected, Sent
 from tests.fuzz.shrinking import shrunk
 from tests.fuzz.trial import Lane, Outcome, Plan, faults_after, maker_for
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tests.fuzz import http2
 from tests.fuzz.http2_trial import Http2Lane
-from tests.fuzz.requests import Maker, Sent
+from tests.fuzz.request import Sent
+from tests.fuzz.requests import Maker
 from tests.fuzz.trial import QUIET_S, Outcome, Plan, Stream, connect
 
 PROPER = 0.2

@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from ssl import SSLContext
@@ -26,9 +26,11 @@ from craton.access.contract import NewKey
 from craton.apis.aws.operations import BUILT, REST_JSON, entries
 from craton.cli.connection import Connection
 from craton.cli.installation import Trust
+from tests.conformance import sdk_answers
 from tests.fakes.craton import Craton, Keys
 from tests.fuzz.answers import Answer, Cut, Malformed, faults_of, read_answer
-from tests.fuzz.requests import Maker, Sent
+from tests.fuzz.request import Sent
+from tests.fuzz.requests import Maker
 from tests.fuzz.scripts import Ending, Script, script
 from tests.fuzz.shrinking import shrunk
 
@@ -55,6 +57,8 @@ class Plan:
     """How late an answer, or the end of a connection, may come."""
     only: int | None = None
     """The one input to send, to see a fault again."""
+    kinds: tuple[str, ...] = ()
+    """Of what kinds the requests are; none named is all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,8 @@ class Outcome:
             self.faults.append(Fault(number, wire, text, data))
 
 
-def maker_for(craton: Craton) -> Maker:
-    """A maker of requests to this Craton."""
+def maker_for(craton: Craton, kinds: Sequence[str] = ()) -> Maker:
+    """A maker of requests to this Craton, of these kinds alone if any are named."""
     status, document = craton.get("/craton/v1/openapi.json")
     assert status == 200
     elsewhere = [
@@ -103,7 +107,8 @@ def maker_for(craton: Craton) -> Maker:
         for entry in entries()
         if entry.protocol == REST_JSON and entry.key not in BUILT
     ]
-    return Maker(craton.keys, _others(craton), msgspec.json.decode(document), elsewhere)
+    others = _others(craton)
+    return Maker(craton.keys, others, msgspec.json.decode(document), elsewhere, kinds)
 
 
 def _others(craton: Craton) -> Keys:
@@ -128,12 +133,13 @@ NewPlayer = Callable[[Plan, Maker, str, int, Outcome], Player]
 
 async def run_trial(craton: Craton, plan: Plan, player: NewPlayer | None = None) -> Outcome:
     """Send every input, then look at what is left; over HTTP/1.1, if no other player is given."""
+    sdk_answers.prepare()
     outcome = Outcome()
     address = urlsplit(craton.url)
     assert address.hostname is not None
     assert address.port is not None
     numbers = iter([plan.only]) if plan.only is not None else iter(range(plan.inputs))
-    maker = maker_for(craton)
+    maker = maker_for(craton, plan.kinds)
     lanes = [
         (player or Lane)(plan, maker, address.hostname, address.port, outcome).run(numbers)
         for _ in range(plan.lanes)
@@ -231,8 +237,9 @@ class Lane:
 
     def _note(self, wire: str, answer: Answer | None) -> None:
         self._outcome.counts[wire, str(answer.status) if answer else "no answer"] += 1
-        if answer is not None and answer.status == 200 and wire in BILLED:
-            self._outcome.billed_at_least += b"exception" not in answer.body[-600:]
+        if answer is not None and answer.status == 200 and _is_billed(wire):
+            is_whole = b"exception" not in answer.body[-600:] and FAILED not in answer.body[-9000:]
+            self._outcome.billed_at_least += is_whole
 
     # Scripts.
 
@@ -321,7 +328,13 @@ class Lane:
         return []
 
 
-BILLED = frozenset({"openai chat", "anthropic messages", "converse", "converse stream"})
+BILLED = frozenset({"openai chat", "openai embeddings", "openai responses", "anthropic messages"})
+FAILED = b'"response.failed"'
+
+
+def _is_billed(wire: str) -> bool:
+    """Whether each whole answer is one of a model."""
+    return wire in BILLED or wire.startswith(("converse", "invoke"))
 
 
 def _pauses(played: Script) -> list[float]:

@@ -60,6 +60,9 @@ _FAILED = {
     Fault.TOO_LARGE: "invalid_prompt",
 }
 
+_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
+"""What a document may say of its tier. A request may name another one, which engines judge."""
+
 
 class Frame:
     """What all forms of one response's document have in common."""
@@ -99,7 +102,7 @@ class Frame:
             "model": self._stamp.model,
             "output": output,
             "usage": None if metadata is None else write_usage(metadata),
-            "service_tier": tier or "default",
+            "service_tier": tier if tier in _TIERS else "default",
         }
 
     def finished(

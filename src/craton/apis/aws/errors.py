@@ -89,7 +89,7 @@ def render_error(error: CratonError, entry: Entry | None, request_id: str) -> Re
     headers = [(REQUEST_ID, request_id.encode())]
     if protocol == REST_JSON:
         headers += [(b"x-amzn-errortype", code.encode()), (b"content-type", b"application/json")]
-        return status, headers, _encode({"message": error.message})
+        return status, headers, _encode({"message": error.message, **_required(code, entry)})
     if protocol == "json":
         headers.append((b"content-type", b"application/x-amz-json-1.1"))
         return status, headers, _encode({"__type": code, "message": error.message})
@@ -110,6 +110,19 @@ def render_error(error: CratonError, entry: Entry | None, request_id: str) -> Re
             "</ErrorResponse>"
         )
     return status, headers, body.encode()
+
+
+def _required(code: str, entry: Entry | None) -> Mapping[str, str]:
+    """What an error must say beside its message.
+
+    Of all errors of all services only the ValidationException of bedrock-agentcore and its control
+    plane must, and what isn't built is refused before any field of it is looked at.
+    """
+    is_reasoned = entry is not None and entry.service.startswith("bedrock-agentcore")
+    return _REASON if is_reasoned and code == "ValidationException" else {}
+
+
+_REASON = {"reason": "CannotParse"}
 
 
 def name_error(error: CratonError, entry: Entry | None) -> tuple[str, int]:
