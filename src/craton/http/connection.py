@@ -41,7 +41,7 @@ class Http1Connection(asyncio.Protocol):
     """One accepted socket. All methods run in the server's event loop."""
 
     def __init__(self, server: ServerState, loop: asyncio.AbstractEventLoop) -> None:
-        self._server = server
+        self.server = server
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._reader: RequestReader | None = None
@@ -56,6 +56,8 @@ class Http1Connection(asyncio.Protocol):
         self._wanted: asyncio.Future[None] | None = None
         self._ahead = bytearray()
         self._is_reading_paused = False
+        self._is_behind = False
+        """Whether the client reads slower than we write: asyncio's word."""
         self._writable = asyncio.Event()
         self._writable.set()
         self._since_ns = server.clock.monotonic_ns()
@@ -75,17 +77,12 @@ class Http1Connection(asyncio.Protocol):
         """Whether requests are still taken from it."""
         return self._phase is _OPEN
 
-    @property
-    def is_closing(self) -> bool:
-        """Whether the server closes, and so every connection after its present answer."""
-        return self._server.is_closing
-
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio: the socket is accepted."""
         transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of asyncio's
-        server, limits = self._server, self._server.limits
+        server, limits = self.server, self.server.limits
         counters = server.counters
         counters.connections += 1
         counters.connections_now += 1
@@ -113,10 +110,10 @@ class Http1Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Asyncio: bytes came."""
-        self._server.counters.bytes_received += len(data)
+        self.server.counters.bytes_received += len(data)
         if self.is_gone:
             self._lingered_bytes += len(data)
-            if self._lingered_bytes > self._server.limits.linger_bytes_max:
+            if self._lingered_bytes > self.server.limits.linger_bytes_max:
                 self._abort()
         elif self._responder is not None:
             self._keep_ahead(data)
@@ -135,15 +132,17 @@ class Http1Connection(asyncio.Protocol):
         """Asyncio: the connection is gone."""
         self._leave(is_by_client=True)
         self._transport = None
-        self._server.counters.connections_now -= 1
-        self._server.connections.discard(self)
+        self.server.counters.connections_now -= 1
+        self.server.connections.discard(self)
 
     def pause_writing(self) -> None:
         """Asyncio: the client reads slowly."""
+        self._is_behind = True
         self._writable.clear()
 
     def resume_writing(self) -> None:
         """Asyncio: the client caught up."""
+        self._is_behind = False
         self._writable.set()
 
     # Reading.
@@ -162,7 +161,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _become_http2(self, opening: bytes) -> None:
         """Give the socket to the other protocol; this object is done."""
-        transport, reader, server = self._transport, self._reader, self._server
+        transport, reader, server = self._transport, self._reader, self.server
         assert transport is not None
         assert reader is not None
         other = Http2Connection(server, self._loop)
@@ -196,7 +195,7 @@ class Http1Connection(asyncio.Protocol):
     def _keep_ahead(self, data: bytes) -> None:
         """Hold what a client sends while its request runs; stop reading when it is too much."""
         self._ahead += data
-        if len(self._ahead) > self._server.limits.pipelined_bytes_max:
+        if len(self._ahead) > self.server.limits.pipelined_bytes_max:
             transport = self._transport
             if transport is not None and not self._is_reading_paused:
                 self._is_reading_paused = True
@@ -215,7 +214,7 @@ class Http1Connection(asyncio.Protocol):
             self._transport.resume_reading()
         if not reader.received:
             self._stage = _IDLE
-            self._since_ns = self._server.clock.monotonic_ns()
+            self._since_ns = self.server.clock.monotonic_ns()
             self._note_stage()
             return
         received = reader.received.popleft()
@@ -229,7 +228,7 @@ class Http1Connection(asyncio.Protocol):
         assert reader is not None
         if reader.stage is not self._stage:
             self._stage = reader.stage
-            self._since_ns = self._server.clock.monotonic_ns()
+            self._since_ns = self.server.clock.monotonic_ns()
         if reader.awaits_continue:
             reader.awaits_continue = False
             if not reader.body_bytes:
@@ -238,7 +237,7 @@ class Http1Connection(asyncio.Protocol):
     # Handling.
 
     def _start(self, received: Received) -> None:
-        server = self._server
+        server = self.server
         server.counters.requests += 1
         server.counters.requests_now += 1
         responder = Http1Responder(
@@ -257,7 +256,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _begin_serving(self) -> None:
         self._task = self._loop.create_task(self._serve())
-        self._server.tasks.add(self._task)
+        self.server.tasks.add(self._task)
 
     async def _serve(self) -> None:
         """Handle the connection's requests in turn, in one task: one for each costs a µs more."""
@@ -274,13 +273,13 @@ class Http1Connection(asyncio.Protocol):
                     await self._wanted
         finally:
             # Not by a callback of the task: that costs a turn.
-            self._server.tasks.discard(task)
+            self.server.tasks.discard(task)
             self._task = self._wanted = None
             if self._given is not None and not self.is_gone:
                 self._begin_serving()  # the handler was cancelled, and another request had come
 
     async def _handle(self, request: HttpRequest, responder: Http1Responder) -> None:
-        server = self._server
+        server = self.server
         try:
             await server.handler(request, responder)
             if not responder.is_finished and not responder.is_gone:
@@ -298,13 +297,18 @@ class Http1Connection(asyncio.Protocol):
                 self._go_on(is_last=responder.is_last)
 
     def _go_on(self, *, is_last: bool) -> None:
-        if not is_last and not self._server.is_closing:
+        reader = self._reader
+        assert reader is not None
+        if is_last or self.server.is_closing:
+            self._linger()
+        elif self._ahead or reader.received or reader.stage is not _IDLE:
             self._next()
         else:
-            self._linger()
+            self._stage = _IDLE
+            self._since_ns = self.server.clock.monotonic_ns()
 
     def _answer_refusal(self, refusal: Refusal) -> None:
-        server = self._server
+        server = self.server
         server.counters.refused += 1
         request = refusal.request
         status, headers, body = server.refuse(request, refusal.error)
@@ -325,14 +329,14 @@ class Http1Connection(asyncio.Protocol):
         if transport is None or self.is_gone:
             return
         if (
-            not self._writable.is_set()
-            and transport.get_write_buffer_size() > self._server.limits.unread_bytes_max
+            self._is_behind
+            and transport.get_write_buffer_size() > self.server.limits.unread_bytes_max
         ):
             self._cut_slow_reader()
             return
-        self._server.counters.bytes_sent += len(data)
+        self.server.counters.bytes_sent += len(data)
         self._sent_bytes += len(data)
-        self._server.outbox.write(self._loop, transport, data)
+        self.server.outbox.write(self._loop, transport, data)
 
     async def drain(self) -> None:
         """Wait until the client has taken most of what was sent, or is gone."""
@@ -340,12 +344,7 @@ class Http1Connection(asyncio.Protocol):
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """At the end of this turn of the loop."""
-        self._server.outbox.before_leaving(self._loop, callback)
-
-    @property
-    def standing_headers(self) -> bytes:
-        """The header lines that every answer has."""
-        return self._server.standing_headers
+        self.server.outbox.before_leaving(self._loop, callback)
 
     def end(self, *, is_reset: bool) -> None:
         """Close without ending an answer; reset it where only that tells the client so."""
@@ -353,7 +352,7 @@ class Http1Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        self._server.outbox.flush()
+        self.server.outbox.flush()
         if is_reset:
             connected = transport.get_extra_info("socket")
             with suppress(OSError):  # already closed by the system
@@ -367,10 +366,10 @@ class Http1Connection(asyncio.Protocol):
         transport, self._transport = self._transport, None
         if transport is None or self.is_gone:
             return None
-        self._server.outbox.flush()  # what the other protocol writes must not overtake it
-        given = GivenSocket(self._server, self._loop, transport, bytes(self._ahead))
+        self.server.outbox.flush()  # what the other protocol writes must not overtake it
+        given = GivenSocket(self.server, self._loop, transport, bytes(self._ahead))
         self._phase, self.is_gone = Phase.CLOSED, True
-        self._server.connections.discard(self)
+        self.server.connections.discard(self)
         self._release()
         if self._is_reading_paused:
             transport.resume_reading()
@@ -392,13 +391,13 @@ class Http1Connection(asyncio.Protocol):
             return
         self._phase = Phase.LINGERING
         self.is_gone = True
-        self._since_ns = self._server.clock.monotonic_ns()
+        self._since_ns = self.server.clock.monotonic_ns()
         self._release()
-        self._server.note_closed()
+        self.server.note_closed()
         if self._is_reading_paused:
             self._is_reading_paused = False
             transport.resume_reading()
-        self._server.outbox.flush()
+        self.server.outbox.flush()
         end_our_side(transport)
 
     def _leave(self, *, is_by_client: bool = False) -> None:
@@ -410,9 +409,9 @@ class Http1Connection(asyncio.Protocol):
         self._writable.set()
         responder = self._responder
         if responder is not None and not responder.is_finished and responder.tell_gone():
-            self._server.counters.aborted_by_client += is_by_client
+            self.server.counters.aborted_by_client += is_by_client
         if was_open:
-            self._server.note_closed()
+            self.server.note_closed()
 
     def _release(self) -> None:
         wanted, self._wanted = self._wanted, None
@@ -428,14 +427,14 @@ class Http1Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _cut_slow_reader(self) -> None:
-        self._server.counters.aborted_slow_reader += 1
+        self.server.counters.aborted_slow_reader += 1
         self._abort()
 
     # Timeouts: looked at by the server's one periodic sweep, so that a request sets no timer.
 
     def sweep(self, now_ns: int) -> None:
         """End what has taken too long."""
-        transport, limits = self._transport, self._server.limits
+        transport, limits = self._transport, self.server.limits
         if transport is None:
             return
         unread = transport.get_write_buffer_size()
@@ -453,7 +452,7 @@ class Http1Connection(asyncio.Protocol):
             self._sweep_reading(waited_s)
 
     def _sweep_reading(self, waited_s: float) -> None:
-        limits, reader = self._server.limits, self._reader
+        limits, reader = self.server.limits, self._reader
         assert reader is not None
         if self._stage is _IDLE:
             if waited_s > limits.idle_timeout_s:

@@ -30,15 +30,7 @@ class Wire(Protocol):
     is_gone: bool
     """Whether no answer can reach the client any more."""
 
-    @property
-    def is_closing(self) -> bool:
-        """Whether the server closes, and so every connection after its present answer."""
-        ...
-
-    @property
-    def standing_headers(self) -> bytes:
-        """The header lines that every answer has."""
-        ...
+    server: ServerState
 
     def send(self, data: bytes) -> None:
         """Hand bytes to the transport."""
@@ -131,13 +123,14 @@ class Http1Responder:
         length = b"" if status in BODILESS else b"content-length: %d\r\n" % len(body)
         shown = b"" if self._is_head or status in BODILESS else body
         first, last = status_line(status), self._connection_line()
-        wire.send(b"".join((first, wire.standing_headers, lines, length, last, shown)))
+        wire.send(b"".join((first, wire.server.standing_headers, lines, length, last, shown)))
 
     def upgrade(self, headers: HeaderPairs) -> GivenSocket | None:
         """Answer 101 and leave the socket to another protocol; None if the client has left."""
         assert not self.is_started, "an answer was already begun"
         lines = header_lines(headers)
-        head = (b"HTTP/1.1 101 Switching Protocols\r\n", self._wire.standing_headers, lines)
+        standing = self._wire.server.standing_headers
+        head = (b"HTTP/1.1 101 Switching Protocols\r\n", standing, lines)
         self._wire.send(b"".join((*head, b"connection: upgrade\r\n\r\n")))
         given = self._wire.give_up_socket()
         self.is_started = self.is_finished = given is not None
@@ -158,7 +151,7 @@ class Http1Responder:
         self._head = b"".join(
             (
                 status_line(status),
-                self._wire.standing_headers,
+                self._wire.server.standing_headers,
                 lines,
                 coding,
                 self._connection_line(),
@@ -210,7 +203,7 @@ class Http1Responder:
         self.is_last = True
 
     def _connection_line(self) -> bytes:
-        if self.is_last or self._wire.is_closing:
+        if self.is_last or self._wire.server.is_closing:
             self.is_last = True
             return b"connection: close\r\n\r\n"
         return b"connection: keep-alive\r\n\r\n" if self._is_http_10 else b"\r\n"
