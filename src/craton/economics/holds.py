@@ -50,7 +50,8 @@ class Holds:
 
     def take(self, owner: object, hold: Hold) -> Held:
         """Take a hold; taking it again (a worker came back) changes nothing but its owner."""
-        self.release(hold.request_id)
+        if hold.request_id in self._open:
+            self.release(hold.request_id)
         rated = self.price(hold)
         amount = rated.amount
         opened = OpenHold(hold, amount, rated.currency, owner)
@@ -70,9 +71,9 @@ class Holds:
         """The most that a hold's request can cost, also if prices change before its post."""
         prices, at_ms = self._prices, hold.at_ms
         rated = prices.most(hold.resource, hold.quantities, at_ms)
-        late_ms = at_ms + POST_WITHIN_MS
-        if late_ms // DAY_MS == at_ms // DAY_MS:
+        if at_ms % DAY_MS < DAY_MS - POST_WITHIN_MS:
             return rated
+        late_ms = at_ms + POST_WITHIN_MS
         late = prices.most(hold.resource, hold.quantities, late_ms)
         return late if late.amount > rated.amount else rated
 

@@ -71,7 +71,9 @@ class Ledger:
                     record.principal,
                     record.resource,
                     record.replica,
-                    record.outcome,
+                    # A plain string: for a member of an enumeration SQLite's driver looks for a
+                    # converter, which costs as much as a row of an index.
+                    str.__str__(record.outcome),
                     encode(record.quantities).decode(),
                 )
             )

@@ -46,7 +46,11 @@ TOKENS = frozenset(
 
 def tokens_of(quantities: Mapping[str, int]) -> int:
     """Input and output tokens together."""
-    return sum(count for meter, count in quantities.items() if meter in TOKENS)
+    tokens = 0
+    for meter, count in quantities.items():  # a generator's sum takes twice as long
+        if meter in TOKENS:
+            tokens += count
+    return tokens
 
 
 class Outcome(StrEnum):
