@@ -159,6 +159,8 @@ def test_so_many_chips_mean_whole_hosts_and_a_rest_on_one_more() -> None:
 
 def test_the_rest_stands_on_a_partly_free_host_of_the_same_leaf() -> None:
     pool = pool_of([[2, 2, 2]], chips=16, sides=(4, 4))
+    occupy(pool, 0)
+    occupy(pool, 1, mask=BOX)
     occupy(pool, 5, mask=BOX)
     found = placed(pool, demand_for(24, 16))
     assert found.hosts.tolist() == [4, 5]
