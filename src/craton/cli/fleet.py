@@ -16,6 +16,7 @@ from craton.cli.fleet_pictures import (
     driver,
     heat_map,
     power,
+    short_words,
     step_of,
 )
 from craton.cli.fleet_pictures_page import page
@@ -180,11 +181,7 @@ def _print_pools(pools: Sequence[PoolView]) -> None:
     print_table(columns, rows, empty="There are no pools.", right=numbers)
     for pool in pools:
         if pool.offered_units < pool.units:
-            missing = pool.units - pool.offered_units
-            print_lines(
-                f"{pool.key} has {missing:,} units fewer than it may promise: more broke than "
-                "there are spares for. `craton fleet repair` takes hosts into use again."
-            )
+            print_lines(f"{short_words(pool)} `craton fleet repair` takes them into use again.")
 
 
 def _print_marks(view: FleetView) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from craton.fleet.contract import CalendarView, FleetView, RackView, RowView, SiteView
+from craton.fleet.contract import CalendarView, FleetView, PoolView, RackView, RowView, SiteView
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
@@ -111,6 +111,12 @@ def percent(part: float, whole: float) -> str:
     if 99 < share < 100:
         return ">99 %"
     return f"{share:.0f} %"
+
+
+def short_words(pool: PoolView) -> str:
+    """That a pool has fewer units to promise than it is meant to have."""
+    missing = unit_words(pool.units - pool.offered_units)
+    return f"{pool.key} has {missing} less to promise: hosts are broken or set aside."
 
 
 def driver(site: SiteView) -> str:

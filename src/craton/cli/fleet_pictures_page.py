@@ -14,6 +14,7 @@ from craton.cli.fleet_pictures import (
     percent,
     power,
     row_title,
+    short_words,
     simulated_sites,
     total_taken,
 )
@@ -111,11 +112,7 @@ def _warnings(view: FleetView) -> Markup:
         f"{name} is simulated: nothing there exists, and what is sold of it is only imagined."
         for name in imagined
     ]
-    told += [
-        f"{pool.key} has {pool.units - pool.offered_units:,} units fewer than it may promise: more "
-        "broke than there are spares for."
-        for pool in short
-    ]
+    told += [short_words(pool) for pool in short]
     if not told:
         return NOTHING
     listed = tag("ul", *(tag("li", line) for line in told))

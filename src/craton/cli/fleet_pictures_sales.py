@@ -22,7 +22,7 @@ def sales(calendars: Sequence[CalendarView], end_s: int) -> Markup:
         tag("h2", "Sales calendar"),
         tag(
             "p",
-            "Dark is taken: promised, leased, or broken beyond the spares. What lies over the "
+            "Dark is taken: promised, leased, or not in use because it broke. What lies over the "
             "dashed line was promised and can't be given.",
         ),
         *(_pool(calendar, end_s) for calendar in calendars),
