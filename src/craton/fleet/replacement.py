@@ -31,7 +31,19 @@ def replace_inventory(fleet: Fleet, transaction: Transaction, inventory: Invento
         fleet.drop_mark(transaction, mark)
     fleet.replace(inventory, now_s)
     fleet.restore(now_s)
+    for site, watts in fleet.watts.items():
+        if watts.short(now_s, FOREVER_S):
+            raise Conflict(
+                f"{site} would have less power than what is promised and runs there draws. Leave "
+                "it as it is until those promises end."
+            )
     for book in fleet.books.values():
+        power = book.pool.power
+        if (power.row_used_w > power.row_cap_w).any():
+            raise Conflict(
+                f"What runs on {book.plan.key} draws more than a row's share of power would be. "
+                "End some of it first, or give the row more."
+            )
         short = book.calendar.short(now_s, FOREVER_S)
         if short:
             start_s, _, missing = short[0]
