@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from craton.fleet.placement_leaves import Field
 
-WORK_MAX = 4_000
+WORK_MAX = 1_000
 _NEVER = 1 << 61
 
 Costs = NDArray[np.int64]
 
 
 def is_small(wanted: int, number: int, rows: int) -> bool:
-    """Whether this takes a few milliseconds at most."""
+    """Whether this takes three milliseconds or so at most."""
     return wanted * number * rows <= WORK_MAX
 
 
