@@ -286,11 +286,12 @@ class Lane:
     async def _read_due(self, played: Script, reader: asyncio.StreamReader) -> list[str]:
         wire = f"http {played.kind}"
         if played.refused_with:
-            answer = await read_answer(reader)
+            is_head = played.whole.startswith(b"HEAD ")
+            answer = await read_answer(reader, is_head=is_head)
             self._outcome.counts[wire, str(answer.status) if answer else "no answer"] += 1
             if answer is None or answer.status not in played.refused_with:
                 return [f"owed one of {played.refused_with}, came {answer and answer.status}"]
-            return faults_of(answer, None)
+            return [] if is_head else faults_of(answer, None)
         for place, sent in enumerate(played.due):
             answer = await read_answer(reader, is_head=sent.method == "HEAD")
             self._outcome.counts[wire, str(answer.status) if answer else "no answer"] += 1
