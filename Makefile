@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help up install install-dev test test-all test-node check-policies lint types docs lock \
+.PHONY: help up install install-dev test test-all test-node test-strangers check-policies lint types docs lock \
 	conformance crash limits open-responses tools mutants fuzz \
 	bench-gateway bench-engine bench-silicon clean
 
@@ -46,8 +46,10 @@ test-all: install-dev lint types ## Every test, the slow ones too
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not node" $(TESTS)
 
 test-node: install-dev ## The clients from npm: AWS SDK, Vercel AI SDK, Claude Code (needs Node)
-	$(BIN)/python -m tests.clients.node
 	$(BIN)/python -m pytest -q -m node tests/clients
+
+test-strangers: install-dev ## Frameworks and programs that others wrote, each with its own pins
+	$(BIN)/python -m pytest -q -m slow tests/clients
 
 check-policies: install-dev ## 100,000 random policies beside an independent evaluator (needs Node)
 	$(BIN)/python -m tests.policies_peer --cases 100000
