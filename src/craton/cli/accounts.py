@@ -8,7 +8,7 @@ import typer
 from craton.access.contract import NewKey
 from craton.access.records import Account, Project
 from craton.apis.native.contract import AccountPage, ProjectPage
-from craton.cli.groups import connect, group, pages
+from craton.cli.groups import connect, group, listing, pages
 from craton.cli.installation import CREDENTIALS_FILE, read_installation
 from craton.cli.keys import save_key
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example
@@ -20,18 +20,7 @@ projects_app = group("List and make projects.", "craton projects")
 FIRST_KEY = "first"
 
 
-@accounts_app.callback()
-def accounts(
-    context: typer.Context,
-    data: Data = DATA,
-    as_json: AsJson = False,
-) -> None:
-    """List and make accounts."""
-    if context.invoked_subcommand is None:
-        list_accounts(data, as_json)
-
-
-@accounts_app.command("list", epilog=example("craton accounts list --json"))
+@listing(accounts_app, epilog=example("craton accounts list --json"))
 def list_accounts(data: Data = DATA, as_json: AsJson = False) -> None:
     """List accounts."""
     found = [a for page in pages(connect(data), "/accounts", AccountPage) for a in page.accounts]
@@ -62,19 +51,7 @@ def create_account(
     )
 
 
-@projects_app.callback()
-def projects(
-    context: typer.Context,
-    data: Data = DATA,
-    account: OfAccount = None,
-    as_json: AsJson = False,
-) -> None:
-    """List and make projects."""
-    if context.invoked_subcommand is None:
-        list_projects(data, account, as_json)
-
-
-@projects_app.command("list", epilog=example("craton projects list --account team-a"))
+@listing(projects_app, epilog=example("craton projects list --account team-a"))
 def list_projects(
     data: Data = DATA,
     account: OfAccount = None,

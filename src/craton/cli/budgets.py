@@ -7,9 +7,9 @@ import typer
 
 from craton.apis.native.contract import Removed
 from craton.cli.connection import segment
-from craton.cli.groups import connect, group, pages
+from craton.cli.groups import connect, group, listing, pages
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example
-from craton.cli.output import day_and_time, price, print_json, print_lines, print_table
+from craton.cli.output import day_and_time, price, print_lines, print_list, print_table, print_value
 from craton.economics.bounds import Period
 from craton.economics.contract import BudgetPage, BudgetStatus
 from craton.kernel.errors import BadRequest
@@ -30,19 +30,7 @@ Amount = Annotated[str, typer.Option(help="A decimal amount of the currency, suc
 BudgetId = Annotated[str, typer.Argument(help="Its id, as `craton budgets` lists it.")]
 
 
-@app.callback()
-def budgets(
-    context: typer.Context,
-    data: Data = DATA,
-    account: OfAccount = None,
-    as_json: AsJson = False,
-) -> None:
-    """Bound what is spent; show what is left."""
-    if context.invoked_subcommand is None:
-        list_budgets(data, account, as_json)
-
-
-@app.command("list", epilog=example("craton budgets list --account team-a"))
+@listing(app, epilog=example("craton budgets list --account team-a"))
 def list_budgets(
     data: Data = DATA,
     account: OfAccount = None,
@@ -51,20 +39,14 @@ def list_budgets(
     """List budgets: what is spent, held by requests under way, and left."""
     listed = pages(connect(data), "/budgets", BudgetPage, {"account": account})
     found = [budget for page in listed for budget in page.budgets]
-    if as_json:
-        print_json({"budgets": found})
-    else:
-        _print_table(found)
+    print_list("budgets", found, _print_table, as_json=as_json)
 
 
 @app.command("show", epilog=example("craton budgets show bud-abcdefghijkl"))
 def show(id: BudgetId, data: Data = DATA, as_json: AsJson = False) -> None:
     """Show one budget."""
     found = connect(data).get("/budgets/" + segment(id), BudgetStatus)
-    if as_json:
-        print_json(found)
-    else:
-        _print_table([found])
+    print_value(found, _print_one, as_json=as_json)
 
 
 @app.command(
@@ -95,10 +77,7 @@ def create(
         "period": per,
     }
     made = connect(data).post("/budgets", BudgetStatus, body)
-    if as_json:
-        print_json(made)
-    else:
-        _print_table([made])
+    print_value(made, _print_one, as_json=as_json)
 
 
 @app.command("update", epilog=example("craton budgets update bud-abcdefghijkl --amount 50"))
@@ -106,20 +85,19 @@ def update(id: BudgetId, amount: Amount, data: Data = DATA, as_json: AsJson = Fa
     """Give a budget another amount; below what is spent, nothing more passes."""
     body = {"id": id, "amount_nanos": _nanos(amount)}
     changed = connect(data).post("/budgets/update", BudgetStatus, body)
-    if as_json:
-        print_json(changed)
-    else:
-        _print_table([changed])
+    print_value(changed, _print_one, as_json=as_json)
 
 
 @app.command("delete", epilog=example("craton budgets delete bud-abcdefghijkl"))
 def delete(id: BudgetId, data: Data = DATA, as_json: AsJson = False) -> None:
     """Take a budget away."""
     removed = connect(data).delete("/budgets/" + segment(id), Removed)
-    if as_json:
-        print_json(removed)
-    else:
-        print_lines(f"Deleted {removed.removed}.")
+    print_value(removed, print_removed, as_json=as_json)
+
+
+def print_removed(removed: Removed) -> None:
+    """Say what was taken away."""
+    print_lines(f"Deleted {removed.removed}.")
 
 
 def _nanos(amount: str) -> int:
@@ -130,6 +108,10 @@ def _nanos(amount: str) -> int:
             f"--amount is {amount!r}. Write a decimal amount with at most nine decimals, such as "
             "20 or 0.5."
         ) from None
+
+
+def _print_one(budget: BudgetStatus) -> None:
+    _print_table([budget])
 
 
 def _print_table(budgets: Sequence[BudgetStatus]) -> None:

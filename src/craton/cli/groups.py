@@ -1,8 +1,9 @@
 """What the commands about things (models, keys, accounts, …) share."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 import typer
 
@@ -18,6 +19,7 @@ class _Page(Protocol):
 
 
 Page = TypeVar("Page", bound=_Page)
+Options = ParamSpec("Options")
 
 
 def group(summary: str, example: str) -> typer.Typer:
@@ -28,6 +30,29 @@ def group(summary: str, example: str) -> typer.Typer:
         invoke_without_command=True,
         no_args_is_help=False,
     )
+
+
+def listing(
+    app: typer.Typer, *, epilog: str
+) -> Callable[[Callable[Options, None]], Callable[Options, None]]:
+    """A group's `list`, which is also what the group does when it is called alone."""
+
+    def register(command: Callable[Options, None]) -> Callable[Options, None]:
+        def alone(context: typer.Context, *args: Options.args, **options: Options.kwargs) -> None:
+            if context.invoked_subcommand is None:
+                command(*args, **options)
+
+        # Typer reads the options of a function from these two.
+        signature = inspect.signature(command)
+        first = next(iter(inspect.signature(alone).parameters.values()))
+        parameters = [first, *signature.parameters.values()]
+        alone.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportFunctionMemberAccess] - inspect's protocol
+        alone.__annotations__ = {"context": typer.Context, **command.__annotations__}
+        app.callback()(alone)
+        app.command("list", epilog=epilog)(command)
+        return command
+
+    return register
 
 
 def connect(data: Path) -> Connection:

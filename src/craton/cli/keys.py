@@ -10,7 +10,7 @@ from craton.access.credentials import Credentials, write_credentials
 from craton.access.records import Role
 from craton.apis.native.contract import KeyPage, KeyView
 from craton.cli.connection import segment
-from craton.cli.groups import connect, group, pages
+from craton.cli.groups import connect, group, listing, pages
 from craton.cli.installation import CREDENTIALS_FILE, Installation, read_installation
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example
 from craton.cli.output import day_and_time, print_json, print_lines, print_table
@@ -18,19 +18,7 @@ from craton.cli.output import day_and_time, print_json, print_lines, print_table
 app = group("List, make and revoke keys.", "craton keys")
 
 
-@app.callback()
-def keys(
-    context: typer.Context,
-    data: Data = DATA,
-    account: OfAccount = None,
-    as_json: AsJson = False,
-) -> None:
-    """List, make and revoke keys."""
-    if context.invoked_subcommand is None:
-        list_keys(data, account, as_json)
-
-
-@app.command("list", epilog=example("craton keys list --account default"))
+@listing(app, epilog=example("craton keys list --account default"))
 def list_keys(
     data: Data = DATA,
     account: OfAccount = None,

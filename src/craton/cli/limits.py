@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from craton.apis.native.contract import Removed
-from craton.cli.budgets import BoundedAccount, BoundedKey, BoundedProject
+from craton.cli.budgets import BoundedAccount, BoundedKey, BoundedProject, print_removed
 from craton.cli.connection import segment
-from craton.cli.groups import connect, group, pages
+from craton.cli.groups import connect, group, listing, pages
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example
-from craton.cli.output import print_json, print_lines, print_table
+from craton.cli.output import print_list, print_table, print_value
 from craton.economics.contract import LimitPage, LimitStatus
 
 app = group("Bound how fast models are used.", "craton limits")
@@ -23,19 +23,7 @@ Tokens = Annotated[
 AtOnce = Annotated[int | None, typer.Option(min=1, help="Most requests under way at once.")]
 
 
-@app.callback()
-def limits(
-    context: typer.Context,
-    data: Data = DATA,
-    account: OfAccount = None,
-    as_json: AsJson = False,
-) -> None:
-    """Bound how fast models are used."""
-    if context.invoked_subcommand is None:
-        list_limits(data, account, as_json)
-
-
-@app.command("list", epilog=example("craton limits list --account team-a"))
+@listing(app, epilog=example("craton limits list --account team-a"))
 def list_limits(
     data: Data = DATA,
     account: OfAccount = None,
@@ -44,20 +32,14 @@ def list_limits(
     """List limits, and what counts against them now."""
     listed = pages(connect(data), "/limits", LimitPage, {"account": account})
     found = [limit for page in listed for limit in page.limits]
-    if as_json:
-        print_json({"limits": found})
-    else:
-        _print_table(found)
+    print_list("limits", found, _print_table, as_json=as_json)
 
 
 @app.command("show", epilog=example("craton limits show lim-abcdefghijkl"))
 def show(id: LimitId, data: Data = DATA, as_json: AsJson = False) -> None:
     """Show one limit."""
     found = connect(data).get("/limits/" + segment(id), LimitStatus)
-    if as_json:
-        print_json(found)
-    else:
-        _print_table([found])
+    print_value(found, _print_one, as_json=as_json)
 
 
 @app.command("create", epilog=example("craton limits create calm --requests 60 --tokens 100000"))
@@ -88,10 +70,7 @@ def create(
         "requests_at_once": at_once,
     }
     made = connect(data).post("/limits", LimitStatus, body)
-    if as_json:
-        print_json(made)
-    else:
-        _print_table([made])
+    print_value(made, _print_one, as_json=as_json)
 
 
 @app.command("update", epilog=example("craton limits update lim-abcdefghijkl --requests 120"))
@@ -112,20 +91,18 @@ def update(
     }
     given = {name: number for name, number in numbers.items() if number is not None}
     changed = connect(data).post("/limits/update", LimitStatus, {"id": id, **given})
-    if as_json:
-        print_json(changed)
-    else:
-        _print_table([changed])
+    print_value(changed, _print_one, as_json=as_json)
 
 
 @app.command("delete", epilog=example("craton limits delete lim-abcdefghijkl"))
 def delete(id: LimitId, data: Data = DATA, as_json: AsJson = False) -> None:
     """Take a limit away."""
     removed = connect(data).delete("/limits/" + segment(id), Removed)
-    if as_json:
-        print_json(removed)
-    else:
-        print_lines(f"Deleted {removed.removed}.")
+    print_value(removed, print_removed, as_json=as_json)
+
+
+def _print_one(limit: LimitStatus) -> None:
+    _print_table([limit])
 
 
 def _print_table(limits: Sequence[LimitStatus]) -> None:

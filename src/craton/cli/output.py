@@ -1,8 +1,9 @@
 """How commands print: JSON of a stable shape for programs, tables and plain lines for people."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 from rich.console import Console
@@ -18,6 +19,9 @@ WIDTH_PIPED = 240
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
 
+Value = TypeVar("Value")
+
+
 def console(*, to_errors: bool = False) -> Console:
     """Where people read."""
     stream = sys.stderr if to_errors else sys.stdout
@@ -28,6 +32,24 @@ def console(*, to_errors: bool = False) -> Console:
 def print_json(value: object) -> None:
     """Print one JSON document."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_value(value: Value, people: Callable[[Value], None], *, as_json: bool) -> None:
+    """Print a value as one JSON document, or the way that people read it."""
+    if as_json:
+        print_json(value)
+    else:
+        people(value)
+
+
+def print_list(
+    name: str, values: list[Value], people: Callable[[list[Value]], None], *, as_json: bool
+) -> None:
+    """Print a list as one JSON document with this member, or the way that people read it."""
+    if as_json:
+        print_json({name: values})
+    else:
+        people(values)
 
 
 def print_lines(*lines: str) -> None:

@@ -9,7 +9,7 @@ import typer
 from craton.access.policy_document import Effect, read_document
 from craton.apis.native.policy_contract import PolicyPage, PolicyTest, PolicyView
 from craton.cli.connection import segment
-from craton.cli.groups import connect, group, pages
+from craton.cli.groups import connect, group, listing, pages
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example
 from craton.cli.output import day_and_time, print_json, print_lines, print_table
 from craton.kernel.errors import BadRequest, NotFound
@@ -29,19 +29,7 @@ OnAccount = Annotated[
 ]
 
 
-@app.callback()
-def policies(
-    context: typer.Context,
-    data: Data = DATA,
-    account: OfAccount = None,
-    as_json: AsJson = False,
-) -> None:
-    """List, attach, test and detach IAM policies."""
-    if context.invoked_subcommand is None:
-        list_policies(data, account, as_json)
-
-
-@app.command("list", epilog=example("craton policies list --account team-a"))
+@listing(app, epilog=example("craton policies list --account team-a"))
 def list_policies(
     data: Data = DATA,
     account: OfAccount = None,
