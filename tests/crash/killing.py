@@ -20,6 +20,8 @@ POLL_S = 0.02
 SESSION_SHARE = 0.3
 """How often only the session that writes is killed, and not the whole server."""
 READY_EVENTS = ("state_ready", "worker_ready")
+TELL_READY = ("state", "gateway-")
+"""Processes that log these events."""
 
 
 class ShortMemoryClock:
@@ -85,24 +87,18 @@ class Killings:
         return sum(self.kills.values())
 
 
-class Killer:
-    """Kills one victim again and again until there have been enough kills altogether."""
+class _Killer:
+    """Kills again and again until there have been enough kills altogether."""
 
     def __init__(
         self,
-        victim: str,
         *,
-        supervisor: Supervisor,
-        journal: Journal,
         client: Client,
         killings: Killings,
         wanted: int,
         dice: random.Random,
         pause_s: Callable[[random.Random], float],
     ) -> None:
-        self._victim = victim
-        self._supervisor = supervisor
-        self._journal = journal
         self._client = client
         self._killings = killings
         self._wanted = wanted
@@ -118,41 +114,78 @@ class Killer:
             await self._kill_once()
 
     async def _kill_once(self) -> None:
-        victim, killings = self._victim, self._killings
-        process = self._supervisor.processes[victim]
-        self._journal.read()
-        before = self._journal.ready.get(victim, 0)
-        started_s = time.monotonic()
-        try:
-            os.kill(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # it went by itself, because its database did, and is being started again
+        killings, started_s = self._killings, time.monotonic()
+        victim = await self._kill()
+        if victim is None:
+            return
         killings.kills[victim] = killings.kills.get(victim, 0) + 1
         try:
             async with asyncio.timeout(BACK_LIMIT_S):
-                await self._until_back(process.pid, before)
+                await self._until_back()
                 await until_ready(self._client)
         except TimeoutError:
             killings.faults.append(f"{victim} was not back within {BACK_LIMIT_S} s")
         took_s = time.monotonic() - started_s
         killings.slowest_s[victim] = max(killings.slowest_s.get(victim, 0), took_s)
 
-    async def _until_back(self, old: int, before: int) -> None:
+    async def _kill(self) -> str | None:
+        """Kill once: what was killed, if anything was there to be."""
+        raise NotImplementedError
+
+    async def _until_back(self) -> None:
+        """Wait until what was killed runs again; that Craton is ready is waited for after it."""
+
+
+class Killer(_Killer):
+    """Kills one process of Craton's."""
+
+    def __init__(
+        self,
+        victim: str,
+        *,
+        supervisor: Supervisor,
+        journal: Journal,
+        client: Client,
+        killings: Killings,
+        wanted: int,
+        dice: random.Random,
+        pause_s: Callable[[random.Random], float],
+    ) -> None:
+        super().__init__(
+            client=client, killings=killings, wanted=wanted, dice=dice, pause_s=pause_s
+        )
+        self._victim = victim
+        self._supervisor = supervisor
+        self._journal = journal
+        self._killed_pid = 0
+        self._ready_before = 0
+
+    async def _kill(self) -> str | None:
+        self._journal.read()
+        self._ready_before = self._journal.ready.get(self._victim, 0)
+        self._killed_pid = self._supervisor.processes[self._victim].pid
+        try:
+            os.kill(self._killed_pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return None  # it went by itself, because its database did, and is being started again
+        return self._victim
+
+    async def _until_back(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
             self._journal.read()
-            is_new = self._supervisor.processes[self._victim].pid != old
-            if is_new and self._is_ready(before):
+            is_new = self._supervisor.processes[self._victim].pid != self._killed_pid
+            if is_new and self._is_ready():
                 return
 
-    def _is_ready(self, before: int) -> bool:
-        if self._victim.startswith("engine-"):
-            return True  # its readiness is what /readyz says
-        return self._journal.ready.get(self._victim, 0) > before
+    def _is_ready(self) -> bool:
+        if not self._victim.startswith(TELL_READY):
+            return True  # it runs; of an engine /readyz says whether it is ready
+        return self._journal.ready.get(self._victim, 0) > self._ready_before
 
 
-class ServerKiller:
-    """Kills the database server, or one of its sessions, until there have been enough kills.
+class ServerKiller(_Killer):
+    """Kills the database server, or one of its sessions.
 
     A server of which one session was killed ends all the others, and recovers by itself.
     """
@@ -167,38 +200,17 @@ class ServerKiller:
         dice: random.Random,
         pause_s: Callable[[random.Random], float],
     ) -> None:
+        super().__init__(
+            client=client, killings=killings, wanted=wanted, dice=dice, pause_s=pause_s
+        )
         self._server = server
-        self._client = client
-        self._killings = killings
-        self._wanted = wanted
-        self._dice = dice
-        self._pause_s = pause_s
 
-    async def run(self) -> None:
-        """Kill until enough was killed."""
-        while self._killings.total < self._wanted:
-            await asyncio.sleep(self._pause_s(self._dice))
-            if self._killings.total >= self._wanted:
-                return
-            await self._kill_once()
-
-    async def _kill_once(self) -> None:
-        started_s = time.monotonic()
+    async def _kill(self) -> str | None:
         if self._dice.random() < SESSION_SHARE and await asyncio.to_thread(self._kill_session):
-            victim = "postgresql session"
-        else:
-            victim = "postgresql"
-            await asyncio.to_thread(self._server.kill)
-            await asyncio.to_thread(self._server.start)
-        killings = self._killings
-        killings.kills[victim] = killings.kills.get(victim, 0) + 1
-        try:
-            async with asyncio.timeout(BACK_LIMIT_S):
-                await until_ready(self._client)
-        except TimeoutError:
-            killings.faults.append(f"{victim} was not back within {BACK_LIMIT_S} s")
-        took_s = time.monotonic() - started_s
-        killings.slowest_s[victim] = max(killings.slowest_s.get(victim, 0), took_s)
+            return "postgresql session"
+        await asyncio.to_thread(self._server.kill)
+        await asyncio.to_thread(self._server.start)
+        return "postgresql"
 
     def _kill_session(self) -> bool:
         """Kill the session that writes, if there is one now."""

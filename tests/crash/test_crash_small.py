@@ -16,7 +16,7 @@ async def test_no_acknowledged_answer_is_lost_or_billed_twice_under_kill_9(tmp_p
     outcome = await run_trial(plan)
     assert outcome.faults == []
     assert outcome.killings.total >= 12
-    assert set(outcome.killings.kills) == {"state", "gateway-0", "gateway-1"}
+    assert set(outcome.killings.kills) == {"state", "fleet-keeper", "gateway-0", "gateway-1"}
     assert outcome.acknowledged > 20
 
 
@@ -24,7 +24,7 @@ async def test_a_budget_that_is_nearly_empty_is_never_overdrawn_under_kill_9(
     tmp_path: Path,
 ) -> None:
     plan = Plan(
-        data=tmp_path / "data", kills=9, clients=8, workers=2, pause_s=0.2, seed=2, budget=True
+        data=tmp_path / "data", kills=12, clients=8, workers=2, pause_s=0.2, seed=2, budget=True
     )
     outcome = await run_trial(plan)
     assert outcome.faults == []
