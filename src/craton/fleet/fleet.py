@@ -41,7 +41,7 @@ Record = TypeVar("Record", Reservation, Lease)
 class Fleet:
     """The fleet at this moment."""
 
-    def __init__(self, inventory: Inventory, now_s: int) -> None:
+    def __init__(self, inventory: Inventory) -> None:
         self.reservations: dict[str, Reservation] = {}
         self.leases: dict[str, Lease] = {}
         """Those that wait or run."""
@@ -55,9 +55,9 @@ class Fleet:
         """Whether something changed by which who waits may get a place."""
         self.on_entered: Callable[[Reservation | Lease], None] = lambda _: None
         """Called with every promise or lease that is new or changed."""
-        self.replace(inventory, now_s)
+        self.replace(inventory)
 
-    def replace(self, inventory: Inventory, now_s: int) -> None:
+    def replace(self, inventory: Inventory) -> None:
         """Begin with empty books of another inventory; `restore` enters what is held in them."""
         self.inventory = inventory
         self.books: dict[str, PoolBook] = {}
@@ -86,7 +86,6 @@ class Fleet:
                 min(plan.units, _fed(plan, [cap for key, _, cap in quotas if key[1] == plan.key])),
                 self.watts.get(plan.zone),
             )
-            book.hold_back(now_s)
             self.books[plan.key] = book
 
     def remembered(self) -> Callable[[], None]:
@@ -217,9 +216,7 @@ class Fleet:
         self.freed = True
         book = self.book(hosts.pool.key)
         for host in range(hosts.first, hosts.last):
-            _set(book.marked, host, state, undo)
-            is_held_back = bool(hosts.pool.spare[host])
-            book.set_usable(host, state is None and not is_held_back, now_s, undo)
+            book.mark(host, state, now_s, undo)
 
     def marks_of(self, pool: str) -> list[HostMark]:
         """The hosts of a pool that were set aside."""

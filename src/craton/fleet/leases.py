@@ -57,6 +57,8 @@ class LeaseDesk:
                 return self._known(transaction, id)
         if command.reservation is not None:
             return self._inside(transaction, command)
+        if command.kind is LeaseKind.RESERVED:
+            raise BadRequest("A reserved lease is inside a reservation: say which.")
         books = self._books(command)
         demands = [(book, demand(command, book.plan.type.chips)) for book in books]
         wanted = self._new(transaction, command, books[0], demands[0][1])

@@ -16,7 +16,7 @@ from craton.fleet.charges import Charges
 from craton.fleet.contract import Advance, Advanced, Due
 from craton.fleet.fleet import Fleet
 from craton.fleet.leases import BILL_EVERY_S, NOTICE_S, LeaseDesk
-from craton.fleet.losses import Losses, activate_spares, in_the_way, retry_s
+from craton.fleet.losses import Losses, choose_with_spares, in_the_way, retry_s
 from craton.fleet.offers import START_DELAY_S
 from craton.fleet.records import (
     EndReason,
@@ -206,6 +206,8 @@ class Lifecycle:
                 if hosts is not None:
                     break
         if hosts is None:
+            hosts = choose_with_spares(transaction, book, reservation.units)
+        if hosts is None:
             return self._fall_short(transaction, reservation, now_s)
         book.bind(hosts, transaction.undo)
         started = msgspec.structs.replace(
@@ -239,8 +241,7 @@ class Lifecycle:
     def _repair(self, transaction: Transaction, reservation: Reservation, now_s: int) -> str:
         """Look for hosts in the place of those that are missing."""
         book = self.fleet.book(reservation.pool)
-        activate_spares(transaction, book, reservation.short_units)
-        found = choose_hosts(book, reservation.short_units)
+        found = choose_with_spares(transaction, book, reservation.short_units)
         missed_s = reservation.short_units * (now_s - reservation.short_since_s)
         counted = msgspec.structs.replace(
             reservation, short_s=reservation.short_s + missed_s, short_since_s=now_s

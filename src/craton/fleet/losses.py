@@ -124,8 +124,7 @@ class Losses:
         reservation = self.fleet.reservations[reservation.id]
         book.unbind(back, now_s, transaction.undo)
         left = np.setdiff1d(held, back)
-        activate_spares(transaction, book, len(units))
-        found = choose_hosts(book, len(units))
+        found = choose_with_spares(transaction, book, len(units))
         if found is None:
             found = self._displace(transaction, book, reservation, len(units))
         if found is not None:
@@ -168,11 +167,23 @@ def retry_s(reservation: Reservation, now_s: int) -> int:
     return soon if reservation.end_s is None else min(soon, reservation.end_s)
 
 
-def activate_spares(transaction: Transaction, book: PoolBook, units: int) -> None:
-    """Take spares into use, as many units as are missing."""
-    now_s = transaction.now_ms // 1000
-    for host in book.spare()[: units * book.plan.hosts_per_unit]:
-        book.set_usable(host, True, now_s, transaction.undo)
+def choose_with_spares(transaction: Transaction, book: PoolBook, units: int) -> Numbers | None:
+    """Hosts of so many units, spares among them where others aren't enough; None if all aren't.
+
+    A spare is in use as long as a promise is bound to it, and set aside again otherwise.
+    """
+    found = choose_hosts(book, units)
+    if found is not None:
+        return found
+    spares = book.spare()
+    for host in spares:
+        book.set_in_use(host, True, transaction.undo)
+    found = choose_hosts(book, units)
+    chosen: set[int] = set() if found is None else set(map(int, found))
+    for host in spares:
+        if host not in chosen:
+            book.set_in_use(host, False, transaction.undo)
+    return found
 
 
 def in_the_way(desk: LeaseDesk, book: PoolBook, reservation: Reservation) -> list[str]:

@@ -19,6 +19,7 @@ class Occupancy:
         self._calendar = calendar
         self._weight = weight
         self._ends: dict[int, dict[str, int]] = {}
+        self._apart: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -32,6 +33,8 @@ class Occupancy:
         """What holding these units would take of the calendar: from when on, how many."""
         starts: Counter[int] = Counter()
         for unit in units:
+            if unit in self._apart:
+                continue
             end = max(self.end(unit), now_s)
             if end < until_s:
                 starts[end] += 1
@@ -64,10 +67,26 @@ class Occupancy:
             old = self.end(unit)
             self._set(unit, holder, None, undo)
             left = max(self.end(unit), now_s)
-            if left < old:
+            if left < old and unit not in self._apart:
                 freed[left, old] += 1
         for (start, end), count in freed.items():
             self._shift(start, end, count, undo)
+
+    def set_apart(self, unit: int, now_s: int, undo: Undo) -> None:
+        """Count a unit no more: it isn't among those that can be promised, held or not."""
+        end = self.end(unit)
+        if end > now_s:
+            self._shift(now_s, end, 1, undo)
+        self._apart.add(unit)
+        undo.append(lambda: self._apart.discard(unit))
+
+    def count_again(self, unit: int, now_s: int, undo: Undo) -> None:
+        """Count it again, until whoever holds it gets up."""
+        self._apart.discard(unit)
+        undo.append(lambda: self._apart.add(unit))
+        end = self.end(unit)
+        if end > now_s:
+            self._shift(now_s, end, -1, undo)
 
     def _shift(self, start_s: int, end_s: int, units: int, undo: Undo) -> None:
         amount = units * self._weight

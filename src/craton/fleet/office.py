@@ -81,7 +81,7 @@ class FleetOffice:
         self._clock = clock
         self._applied_ms = 0
         charges = Charges(books.prices, books.ledger, books.budgets, ids)
-        self.fleet = Fleet(self._inventory(""), self._now_ms() // 1000)
+        self.fleet = Fleet(self._inventory(""))
         desk = OfferDesk(self.fleet, charges, clock, seal)
         self._offers = desk
         self.promises = Promises(
@@ -101,7 +101,7 @@ class FleetOffice:
             assert change.body is not None, "a document that is there"
             text = FLEET.decode(change.body)
             self._applied_ms = text.applied_ms
-            self.fleet.replace(self._inventory(text.text), self._now_ms() // 1000)
+            self.fleet.replace(self._inventory(text.text))
         self.fleet.load(connection, self._now_ms() // 1000)
         self.lifecycle.note_all()
 

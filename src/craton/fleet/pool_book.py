@@ -28,12 +28,16 @@ class PoolBook:
         self.units = units
         """What may be promised: all but spares, and no more than its rows can feed."""
         self.all_units = plan.hosts // plan.hosts_per_unit
+        """With the spares, which take the place of what breaks."""
         self.offered = units
         """What is promised at most: fewer where more broke than there were spares for."""
         self.marked: dict[int, HostState] = {}
         """Hosts that the operator or a failure set aside."""
         self._missing: set[int] = set()
         self._bound: set[int] = set()
+        # Spares wait until something breaks.
+        for host in np.flatnonzero(plan.spare).tolist():
+            pool.set_usable(host, False)
         self._unit_w = (plan.draw_w or 0) * plan.hosts_per_unit
         self.watts = watts if self._unit_w else None
         self._drawn = Occupancy(watts, self._unit_w) if watts is not None else None
@@ -120,30 +124,37 @@ class PoolBook:
         self.occupancy.drop(holder, units, now_s, undo)
         if self._drawn is not None:
             self._drawn.drop(holder, units, now_s, undo)
-        self._settle(units, now_s, undo)
 
-    def set_usable(self, host: int, usable: bool, now_s: int, undo: Undo) -> None:
-        """Say whether a host may be given away, and let the calendar know."""
-        if not self.pool.set_usable(host, usable):
-            return
-
-        def back() -> None:
-            self.pool.set_usable(host, not usable)
-
-        undo.append(back)
+    def mark(self, host: int, state: HostState | None, now_s: int, undo: Undo) -> None:
+        """Set a host aside, or with None take it into use again, and let the calendar know."""
+        before = self.marked.get(host)
+        self._put_mark(host, state)
+        undo.append(lambda: self._put_mark(host, before))
         unit = self.unit_of(host)
-        if usable:
+        is_held_back = bool(self.plan.spare[host]) and unit not in self._bound
+        self._set_usable(host, state is None and not is_held_back, undo)
+        if state is None:
             self._mend(unit, now_s, undo)
-        elif not self.occupancy.end(unit) and unit not in self._bound:
+        elif unit not in self._bound:
             self._miss(unit, now_s, undo)
 
-    def hold_back(self, now_s: int) -> None:
-        """Set the spares aside: they replace what breaks, and aren't sold."""
-        for host in np.flatnonzero(self.plan.spare).tolist():
-            self.pool.set_usable(host, False)
-            unit = self.unit_of(host)
-            self._missing.add(unit)
-        self._balance(now_s, [])
+    def _put_mark(self, host: int, state: HostState | None) -> None:
+        if state is None:
+            self.marked.pop(host, None)
+        else:
+            self.marked[host] = state
+
+    def _set_usable(self, host: int, usable: bool, undo: Undo) -> None:
+        if self.pool.set_usable(host, usable):
+
+            def back() -> None:
+                self.pool.set_usable(host, not usable)
+
+            undo.append(back)
+
+    def set_in_use(self, host: int, in_use: bool, undo: Undo) -> None:
+        """Take a spare into use, or set it aside again."""
+        self._set_usable(host, in_use and host not in self.marked, undo)
 
     def spare(self) -> list[int]:
         """Spare hosts that are whole and set aside."""
@@ -168,6 +179,8 @@ class PoolBook:
         """Enter a binding that was made by a state process before this one."""
         self.pool.restore(hosts, np.full(len(hosts), self.pool.full, np.uint32))
         self._bound |= set(self.units_of(hosts))
+        for host in hosts[self.plan.spare[hosts]].tolist():
+            self.set_in_use(host, True, [])
 
     def unbind(self, hosts: Numbers, now_s: int, undo: Undo) -> None:
         """Take them back; what broke meanwhile is missed from now on."""
@@ -179,30 +192,35 @@ class PoolBook:
             self._bound |= units
 
         undo.append(back)
+        for host in hosts[self.plan.spare[hosts]].tolist():
+            self.set_in_use(host, False, undo)
         self._settle(units, now_s, undo)
 
     def _settle(self, units: Iterable[int], now_s: int, undo: Undo) -> None:
-        """Miss those of the units that nobody holds any more and nobody may."""
+        """Miss those of the units that nobody may have any more."""
         for unit in units:
-            if not self.occupancy.end(unit) and not self._is_usable(unit):
+            if not self._is_whole(unit):
                 self._miss(unit, now_s, undo)
 
-    def _is_usable(self, unit: int) -> bool:
+    def _is_whole(self, unit: int) -> bool:
+        """Whether no host of a unit is set aside. A spare is whole: it takes another's place."""
         if self.plan.ultraserver is None:
-            return bool(self.pool.usable[unit])
-        first, last = self.pool.layout.leaf_start[unit : unit + 2]
-        return bool(self.pool.usable[first:last].all())
+            return unit not in self.marked
+        first, last = map(int, self.pool.layout.leaf_start[unit : unit + 2])
+        return self.marked.keys().isdisjoint(range(first, last))
 
     def _miss(self, unit: int, now_s: int, undo: Undo) -> None:
         if unit not in self._missing:
             self._missing.add(unit)
             undo.append(lambda: self._missing.discard(unit))
+            self.occupancy.set_apart(unit, now_s, undo)
             self._balance(now_s, undo)
 
     def _mend(self, unit: int, now_s: int, undo: Undo) -> None:
-        if unit in self._missing and self._is_usable(unit):
+        if unit in self._missing and self._is_whole(unit):
             self._missing.discard(unit)
             undo.append(lambda: self._missing.add(unit))
+            self.occupancy.count_again(unit, now_s, undo)
             self._balance(now_s, undo)
 
     def _balance(self, now_s: int, undo: Undo) -> None:

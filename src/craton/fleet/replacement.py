@@ -29,7 +29,7 @@ def replace_inventory(fleet: Fleet, transaction: Transaction, inventory: Invento
         fleet.put(transaction, lease)
     for mark in [mark for mark in fleet.marks.values() if not _is_there(inventory, mark.host)]:
         fleet.drop_mark(transaction, mark)
-    fleet.replace(inventory, now_s)
+    fleet.replace(inventory)
     fleet.restore(now_s)
     for site, watts in fleet.watts.items():
         if watts.short(now_s, FOREVER_S):

@@ -4,15 +4,14 @@ An engine has one method that matters: it takes a request and yields events. Cou
 embedding are optional abilities with protocols of their own.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from craton.http.message import HeaderPairs
 from craton.messages import Answer, Event, Request
 
-Onward = Callable[[str], HeaderPairs]
+Onward = Callable[[str], Sequence[tuple[bytes, bytes]]]
 """Gives the headers by which a server elsewhere joins the trace of the request with an id."""
 
 
