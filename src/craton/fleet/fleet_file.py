@@ -25,15 +25,13 @@ from enum import StrEnum
 
 import msgspec
 
+from craton.fleet.file_lines import FileLines
 from craton.fleet.instance_types import InstanceType, InstanceTypes
 from craton.kernel.errors import BadRequest, NotFound
 
 HOSTS_MAX = 4_000_000
 COUNT_MAX = 100_000
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
-_HEADER = re.compile(r"\s*\[\[\s*([a-z_.]+)\s*\]\]")
-_KEY = re.compile(r"\s*\"?([A-Za-z0-9_-]+)\"?\s*=")
-_STEP = re.compile(r"\.([a-z_]+)(?:\[(\d+)\])?")
 
 
 class DriverKind(StrEnum):
@@ -95,7 +93,7 @@ def read_fleet_file(text: str, types: InstanceTypes, taken: Sequence[str] = ()) 
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadRequest(f"The fleet file is not TOML: {error}.") from None
-    lines = _Lines(text)
+    lines = FileLines(text, "The fleet file was not applied.")
     try:
         file = msgspec.convert(data, FleetFile)
     except msgspec.ValidationError as error:
@@ -105,48 +103,10 @@ def read_fleet_file(text: str, types: InstanceTypes, taken: Sequence[str] = ()) 
     return file
 
 
-class _Lines:
-    """Where in the text an entry or a member of it stands."""
-
-    def __init__(self, text: str) -> None:
-        self._at: dict[str, int] = {}
-        counts: dict[str, int] = {}
-        here = "$"
-        for number, line in enumerate(text.splitlines(), start=1):
-            if header := _HEADER.match(line):
-                here = self._enter(header[1], counts)
-                self._at[here] = number
-            elif key := _KEY.match(line):
-                self._at.setdefault(f"{here}.{key[1]}", number)
-
-    @staticmethod
-    def _enter(header: str, counts: dict[str, int]) -> str:
-        """The path of a new entry of `[[site.row]]`: in the last site, after its last row."""
-        *parents, own = header.split(".")
-        path = "$"
-        for parent in parents:
-            path = f"{path}.{parent}[{counts.get(f'{path}.{parent}', 1) - 1}]"
-        key = f"{path}.{own}"
-        counts[key] = counts.get(key, 0) + 1
-        return f"{key}[{counts[key] - 1}]"
-
-    def refusal(self, path: str, message: str) -> BadRequest:
-        """The error for what stands at a path; the nearest entry around it where it has no line."""
-        at = path
-        while at not in self._at and "." in at:
-            at = at.rpartition(".")[0]
-        where = f"line {self._at[at]}" if at in self._at else "the beginning"
-        member = "".join(f".{name}" for name, _ in _STEP.findall(path))[1:]
-        return BadRequest(
-            f"The fleet file was not applied. At {where}{f' ({member})' if member else ''}: "
-            f"{message}"
-        )
-
-
 class _Check:
     """What the shape of the file doesn't say: names, numbers, types, power."""
 
-    def __init__(self, lines: _Lines, types: InstanceTypes) -> None:
+    def __init__(self, lines: FileLines, types: InstanceTypes) -> None:
         self._lines = lines
         self._types = types
         self._hosts = 0
