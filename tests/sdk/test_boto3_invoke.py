@@ -290,6 +290,10 @@ def test_a_card_that_names_formats_refuses_the_others(echo: Craton, runtime: Any
         (json.dumps({**TEXT_BODIES["openai"], "model": "x"}), "`model`"),
         (json.dumps({**TEXT_BODIES["openai"], "stream": True}), "`stream`"),
         (
+            json.dumps({**TEXT_BODIES["openai"], "logit_bias": {"7": 1}}),
+            "`logit_bias`: is not served by the model",
+        ),
+        (
             '{"system": "s", "messages": [{"role": "user", "content": "x"}]}',
             "`anthropic_version`: is required and missing",
         ),

@@ -7,6 +7,7 @@ from craton.apis.bedrock.invoke import EmbeddingCall, InvokeCall, read_settings
 from craton.apis.bedrock.response_fields import check_paths
 from craton.apis.bedrock.settings import is_plain, log_metadata, settled
 from craton.apis.exchange import Exchange
+from craton.apis.heeding import heeded
 from craton.apis.permit import COUNT_TOKENS
 from craton.apis.services import Services
 from craton.dialects.invoke import EMBEDDING_CODECS, TEXT_CODECS
@@ -86,6 +87,8 @@ class InferenceHandlers:
                 f"The model {card.id} generates no text, which a body of {chosen} asks for."
             )
         request = codec.read_request(members, model, stream=stream)
+        if chosen is BodyFormat.OPENAI_CHAT:
+            request = heeded(request, card)
         request = read_settings(request, params)
         if not is_plain(request):
             request = settled(request, card)

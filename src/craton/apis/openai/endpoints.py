@@ -10,8 +10,9 @@ from craton.apis.dialect_wire import (
     refuse_unknown,
 )
 from craton.apis.exchange import Exchange
+from craton.apis.heeding import heeded
 from craton.apis.openai.embeddings import EMBEDDINGS, embedding_endpoint
-from craton.apis.openai.responses import RESPONSES, ResponseEndpoints, heeded
+from craton.apis.openai.responses import RESPONSES, ResponseEndpoints
 from craton.apis.openai.responses_socket import ResponseSocket
 from craton.apis.permit import GET_MODEL, INVOKE, LIST_MODELS
 from craton.apis.services import Services

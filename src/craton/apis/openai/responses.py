@@ -11,19 +11,19 @@ import msgspec
 from craton.apis.app import Endpoint
 from craton.apis.dialect_wire import DialectWire, name_in_path
 from craton.apis.exchange import Exchange
+from craton.apis.heeding import heeded
 from craton.apis.openai.responses_session import Recalled, SocketRequest
 from craton.apis.permit import COUNT_TOKENS, INVOKE
 from craton.apis.services import Services
 from craton.dialects.dialect import Stamp
 from craton.dialects.members import Json
-from craton.dialects.openai_chat_settings import without_own
 from craton.dialects.openai_responses import DEFAULTS, SERVER, Creation, EventWriter
 from craton.dialects.openai_responses_items import response_id, response_of
 from craton.economics.meters import UsageRecord
 from craton.http import Reply
 from craton.kernel.errors import BadRequest, CratonError, NotBuilt, NotFound, Unsupported
 from craton.messages import Answer, MessageStart, MessageStop, Metadata, Request, StopReason, Usage
-from craton.models.card import EmbeddedSource, ModelCard, RemoteSource, RemoteWire
+from craton.models.card import EmbeddedSource, ModelCard
 from craton.models.engine import Counts
 from craton.models.engines.embedded.requirements import TEMPERATURE, TOP_P
 from craton.models.responses import (
@@ -359,14 +359,6 @@ class ResponseEndpoints:
 
 def _recalled(exchange: Exchange, items: list[Json], models: set[str]) -> Recalled:
     return Recalled(response_id(exchange.request_id), _encode(items), frozenset(models))
-
-
-def heeded(request: Request, card: ModelCard) -> Request:
-    """The request as a model's engine can heed all of it; Unsupported names what it can't."""
-    source = card.source
-    if isinstance(source, RemoteSource) and source.wire is RemoteWire.OPENAI:
-        return request
-    return without_own(request)
 
 
 def sampling_of(card: ModelCard) -> Json:
