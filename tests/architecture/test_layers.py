@@ -17,6 +17,7 @@ ENTRY_POINTS = {
     "craton.bootstrap.state_process": "started with python -m",
     "craton.bootstrap.worker": "started with python -m",
     "craton.bootstrap.fleet_keeper": "started with python -m",
+    "craton.bootstrap.shim": "started with python -m",
     "craton.models.engines.embedded.process": "started with python -m",
     "craton.models.engines.embedded.embeddings_process": "started with python -m",
     "craton.silicon.claims": "writes docs/silicon-claims.md",

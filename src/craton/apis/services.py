@@ -6,6 +6,7 @@ from craton.access.directory import Directory
 from craton.apis.embedding import Embedding
 from craton.apis.inference import Inference
 from craton.apis.tracing import Tracing
+from craton.fleet.run_folder import RunFolder
 from craton.kernel.clock import Clock
 from craton.kernel.ids import Ids
 from craton.kernel.log import Log
@@ -34,3 +35,5 @@ class Services:
     stores_responses: bool = True
     """Whether OpenAI's Responses are kept where a request doesn't say."""
     tracing: Tracing | None = None
+    runs: RunFolder | None = None
+    """Where commands that run on leases are kept."""

@@ -2,16 +2,19 @@
 
     python -m craton.bootstrap.fleet_keeper SETTINGS
 
-It holds nothing: what is due, and when, is the state process's to say. Killed and started again it
-goes on where things stand.
+It holds nothing: what is due, and when, is the state process's to say; what runs lies in the data
+folder. Killed and started again it goes on where things stand.
 """
 
 import asyncio
 import sys
 
 from craton.bootstrap import child
+from craton.bootstrap.drivers import open_drivers
+from craton.bootstrap.run_keeper import RunKeeper
 from craton.bootstrap.settings import Settings, from_argument
 from craton.fleet.contract import Advance, Advanced, Due, DueQuery
+from craton.fleet.run_folder import RUNS_FOLDER, RunFolder
 from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.errors import CratonError
 from craton.kernel.log import Log
@@ -22,11 +25,12 @@ LOOK_EVERY_S = 0.25
 
 
 class FleetKeeper:
-    """Looks whether something is due, and has it done."""
+    """Looks whether something is due, and has it done; sees to runs after that."""
 
-    def __init__(self, state: StateClient, log: Log) -> None:
+    def __init__(self, state: StateClient, log: Log, runs: RunKeeper) -> None:
         self._state = state
         self._log = log
+        self._runs = runs
 
     async def look(self) -> Advanced | None:
         """Have done what is due; None if nothing is."""
@@ -43,6 +47,7 @@ class FleetKeeper:
         while not stop.is_set():
             try:
                 await self.look()
+                await self._runs.look()
             except CratonError as error:
                 self._log.warning("fleet_look_failed", error=error.message)
             try:
@@ -59,7 +64,9 @@ async def serve(settings: Settings, stop: asyncio.Event, *, clock: Clock, log: L
     )
     await state.open()
     child.settle()
-    await FleetKeeper(state, log).run(stop)
+    folder = RunFolder(settings.data / RUNS_FOLDER)
+    drivers = open_drivers(folder, clock, settings.log)
+    await FleetKeeper(state, log, RunKeeper(folder, drivers, state, clock, log)).run(stop)
     await state.close()
 
 

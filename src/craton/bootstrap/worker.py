@@ -24,6 +24,7 @@ from craton.bootstrap.settings import Settings, from_argument
 from craton.bootstrap.telemetry import open_tracing
 from craton.bootstrap.tls import keep_read, server_tls
 from craton.economics.bounds import Bounded
+from craton.fleet.run_folder import RUNS_FOLDER, RunFolder
 from craton.http import HttpServer, ServerCounters
 from craton.kernel.clock import Clock, SystemClock
 from craton.kernel.ids import Ids
@@ -103,6 +104,7 @@ def assemble(settings: Settings, *, process: str, clock: Clock, log: Log) -> Wor
         is_secure=settings.is_secured,
         stores_responses=settings.stores_responses,
         tracing=tracing,
+        runs=RunFolder(settings.data / RUNS_FOLDER),
     )
     table = endpoints.endpoints(services, default_model=settings.default_model)
     authenticator = Authenticator(directory, clock, signing_names=table.signing_names)

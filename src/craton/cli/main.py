@@ -20,6 +20,7 @@ from craton.cli import (
     models,
     plan,
     policies,
+    runs,
 )
 from craton.cli.ask import ask
 from craton.cli.chat import chat
@@ -51,6 +52,7 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(capacity.app, name="capacity")
 app.add_typer(fleet_leases.app, name="leases")
+app.add_typer(runs.app, name="run")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policies")
 app.add_typer(accounts.accounts_app, name="accounts")
@@ -65,7 +67,7 @@ app.command("doctor", epilog=example("craton doctor"))(doctor)
 def main(arguments: Sequence[str]) -> int:
     """Run one command; its exit status. Errors go to standard error, as JSON if `--json` is on."""
     try:
-        app(list(arguments), prog_name="craton")
+        app(runs.completed(arguments), prog_name="craton")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except CratonError as error:

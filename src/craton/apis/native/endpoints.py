@@ -18,6 +18,7 @@ from craton.apis.native import (
     limits,
     page,
     policies,
+    runs,
 )
 from craton.apis.native.document import openapi
 from craton.apis.native.operation import DOCUMENT, PAGE, PREFIX, Caller, Operation, is_parameter
@@ -36,6 +37,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *fleet.OPERATIONS,
     *fleet_capacity.OPERATIONS,
     *fleet_leases.OPERATIONS,
+    *runs.OPERATIONS,
 )
 NO_STORE = (b"cache-control", b"no-store")
 """Answers may hold secrets and are right only now."""
