@@ -141,6 +141,11 @@ class ConnectionOwner(Protocol):
     clock: Clock
     outbox: Outbox
 
+    @property
+    def carries_one(self) -> bool:
+        """Whether no more than one request is under way."""
+        ...
+
     def release(self, connection: "ClientConnection") -> None:
         """The connection is free for another request."""
         ...
@@ -200,7 +205,8 @@ class ClientConnection(asyncio.Protocol):
         headed = self._headed = self._loop.create_future()
         self._active_ns = self._owner.clock.monotonic_ns()
         self.is_used = True
-        self._owner.outbox.write(self._loop, transport, data)
+        owner = self._owner
+        owner.outbox.write(self._loop, transport, data, is_alone=owner.carries_one)
         return headed
 
     def resume(self) -> None:

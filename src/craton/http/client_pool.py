@@ -157,6 +157,11 @@ class OriginPool:
 
     # What a connection calls.
 
+    @property
+    def carries_one(self) -> bool:
+        """Whether no more than one request is under way."""
+        return len(self._all) - len(self._idle) < 2
+
     def release(self, connection: ClientConnection) -> None:
         """The connection is free: for whoever waits longest, or for later."""
         waiter = self._next_waiter() if self._waiters else None

@@ -336,7 +336,8 @@ class Http1Connection(asyncio.Protocol):
             return
         self.server.counters.bytes_sent += len(data)
         self._sent_bytes += len(data)
-        self.server.outbox.write(self._loop, transport, data)
+        is_alone = self.server.counters.requests_now < 2
+        self.server.outbox.write(self._loop, transport, data, is_alone=is_alone)
 
     async def drain(self) -> None:
         """Wait until the client has taken most of what was sent, or is gone."""

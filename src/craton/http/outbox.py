@@ -29,10 +29,18 @@ class Outbox:
         self._writes: deque[tuple[asyncio.Transport, bytes]] = deque()
 
     def write(
-        self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, data: bytes
+        self,
+        loop: asyncio.AbstractEventLoop,
+        transport: asyncio.Transport,
+        data: bytes,
+        *,
+        is_alone: bool,
     ) -> None:
-        """Hand bytes to a transport at the end of this turn; many bytes at once."""
-        if len(data) > KEPT_BYTES_MAX:
+        """Hand bytes to a transport at the end of this turn.
+
+        Many bytes, and those of somebody for whom no company is to be expected, go at once.
+        """
+        if is_alone or len(data) > KEPT_BYTES_MAX:
             self.flush()
             transport.write(data)
             return
