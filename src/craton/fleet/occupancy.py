@@ -2,108 +2,197 @@
 
 The calendar knows promises by number; these sit on certain units. A unit several of them sit on is
 taken once, until the last of them ends, so that the calendar loses no more than is really gone.
+
+Arrays by unit, as everything about single units: only one that several sit on is a Python object.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from craton.fleet.calendar import FOREVER_S, Calendar
 
 Undo = list[Callable[[], None]]
+Units = NDArray[np.int32]
+"""Units in ascending order, once each."""
+_Times = NDArray[np.int64]
+
+_NOBODY = 0
+_SEVERAL = -1
 
 
 class Occupancy:
-    """Who holds which unit until when, told to a calendar that counts `weight` for each unit."""
+    """Who holds which unit until when, told to a calendar of units and, if given, one of watts.
 
-    def __init__(self, calendar: Calendar, weight: int = 1) -> None:
+    A unit set apart counts in the units' calendar no more; it goes on to draw its watts.
+    """
+
+    def __init__(
+        self, units: int, calendar: Calendar, watts: Calendar | None = None, unit_w: int = 0
+    ) -> None:
         self._calendar = calendar
-        self._weight = weight
-        self._ends: dict[int, dict[str, int]] = {}
-        self._apart: set[int] = set()
+        self._watts = watts
+        self._unit_w = unit_w
+        self._ends: _Times = np.zeros(units, np.int64)
+        """By unit: when the last of its holders ends; 0 where there is none."""
+        self._holder: NDArray[np.int32] = np.zeros(units, np.int32)
+        """By unit: the number of who alone holds it."""
+        self._several: dict[int, dict[int, int]] = {}
+        """Of units that more than one holds: by the holder's number, its end."""
+        self._numbers: dict[str, int] = {}
+        self._last_number = _NOBODY
+        self._is_apart: NDArray[np.bool_] = np.zeros(units, np.bool_)
 
     def __len__(self) -> int:
-        return len(self._ends)
+        return int(np.count_nonzero(self._ends))
 
     def end(self, unit: int) -> int:
         """Until when a unit is held; 0 if nobody holds it."""
-        holders = self._ends.get(unit)
-        return max(holders.values()) if holders else 0
+        return int(self._ends[unit])
 
-    def wanted(self, units: Iterable[int], now_s: int, until_s: int) -> Counter[int]:
-        """What holding these units would take of the calendar: from when on, how many."""
-        starts: Counter[int] = Counter()
-        for unit in units:
-            if unit in self._apart:
-                continue
-            end = max(self.end(unit), now_s)
-            if end < until_s:
-                starts[end] += 1
-        return starts
-
-    def fits(self, units: Iterable[int], now_s: int, until_s: int) -> bool:
+    def fits(self, units: Units, now_s: int, until_s: int) -> bool:
         """Whether no promise would be broken by holding these units."""
-        taken = 0
-        for start, count in sorted(self.wanted(units, now_s, until_s).items()):
-            taken += count * self._weight
-            if self._calendar.free(start, until_s) < taken:
-                return False
-        return True
+        starts = self._starts(units, now_s, until_s)
+        if not _is_free(self._calendar, _counted(starts[~self._is_apart[units]]), until_s, 1):
+            return False
+        watts = self._watts
+        return watts is None or _is_free(watts, _counted(starts), until_s, self._unit_w)
 
-    def hold(
-        self, holder: str, units: Iterable[int], now_s: int, until_s: int | None, undo: Undo
-    ) -> None:
+    def hold(self, holder: str, units: Units, now_s: int, until_s: int | None, undo: Undo) -> None:
         """Sit on units until then (None: until told otherwise), whatever was promised."""
-        ends = until_s if until_s is not None else FOREVER_S
-        units = list(units)
-        for start, count in self.wanted(units, now_s, ends).items():
-            self._shift(start, ends, -count, undo)
-        for unit in units:
-            self._set(unit, holder, ends, undo)
+        end_s = until_s if until_s is not None else FOREVER_S
+        starts = self._starts(units, now_s, end_s)
+        self._shift(units, starts, end_s, -1, undo)
+        self._keep(units, undo)
+        number = self._number(holder, undo)
+        shared = self._holder[units] != _NOBODY
+        if shared.any():
+            self._share(units[shared].tolist(), number, end_s)
+            units = units[~shared]
+        self._ends[units] = end_s
+        self._holder[units] = number
 
-    def drop(self, holder: str, units: Iterable[int], now_s: int, undo: Undo) -> None:
+    def drop(self, holder: str, units: Units, now_s: int, undo: Undo) -> None:
         """Get up from units; what others sit on stays taken."""
-        freed: Counter[tuple[int, int]] = Counter()
-        for unit in units:
-            old = self.end(unit)
-            self._set(unit, holder, None, undo)
-            left = max(self.end(unit), now_s)
-            if left < old and unit not in self._apart:
-                freed[left, old] += 1
-        for (start, end), count in freed.items():
-            self._shift(start, end, count, undo)
+        number = self._numbers.pop(holder)
+        undo.append(lambda: self._numbers.__setitem__(holder, number))
+        before = self._ends[units]
+        self._keep(units, undo)
+        alone = self._holder[units] == number
+        self._ends[units[alone]] = 0
+        self._holder[units[alone]] = _NOBODY
+        if not alone.all():
+            self._leave(units[~alone].tolist(), number)
+        left = np.maximum(self._ends[units], now_s)
+        for end_s in np.unique(before[left < before]).tolist():
+            freed = (before == end_s) & (left < end_s)
+            self._shift(units[freed], left[freed], end_s, 1, undo)
 
     def set_apart(self, unit: int, now_s: int, undo: Undo) -> None:
         """Count a unit no more: it isn't among those that can be promised, held or not."""
-        end = self.end(unit)
-        if end > now_s:
-            self._shift(now_s, end, 1, undo)
-        self._apart.add(unit)
-        undo.append(lambda: self._apart.discard(unit))
+        self._set_apart(unit, now_s, 1, undo)
 
     def count_again(self, unit: int, now_s: int, undo: Undo) -> None:
         """Count it again, until whoever holds it gets up."""
-        self._apart.discard(unit)
-        undo.append(lambda: self._apart.add(unit))
+        self._set_apart(unit, now_s, -1, undo)
+
+    def _set_apart(self, unit: int, now_s: int, step: int, undo: Undo) -> None:
         end = self.end(unit)
         if end > now_s:
-            self._shift(now_s, end, -1, undo)
+            _move(self._calendar, now_s, end, step, undo)
+        self._is_apart[unit] = step > 0
 
-    def _shift(self, start_s: int, end_s: int, units: int, undo: Undo) -> None:
-        amount = units * self._weight
-        self._calendar.shift(start_s, end_s, amount)
-        undo.append(lambda: self._calendar.shift(start_s, end_s, -amount))
+        def back() -> None:
+            self._is_apart[unit] = step < 0
 
-    def _set(self, unit: int, holder: str, end_s: int | None, undo: Undo) -> None:
-        holders = self._ends.setdefault(unit, {})
-        before = holders.get(holder)
-        self._put(unit, holder, end_s)
-        undo.append(lambda: self._put(unit, holder, before))
+        undo.append(back)
 
-    def _put(self, unit: int, holder: str, end_s: int | None) -> None:
-        holders = self._ends.setdefault(unit, {})
-        if end_s is None:
-            holders.pop(holder, None)
-        else:
-            holders[holder] = end_s
-        if not holders:
-            del self._ends[unit]
+    def _starts(self, units: Units, now_s: int, until_s: int) -> _Times:
+        """By unit: from when on holding it until then takes something of the calendars."""
+        ends = self._ends[units]
+        return np.minimum(np.maximum(ends, now_s, out=ends), until_s, out=ends)
+
+    def _shift(self, units: Units, starts: _Times, end_s: int, step: int, undo: Undo) -> None:
+        """Move the calendars by each of the units, from its own start to one end."""
+        counted = _counted(starts)
+        if self._watts is not None:
+            for start, count in counted:
+                _move(self._watts, start, end_s, step * count * self._unit_w, undo)
+        apart = self._is_apart[units]
+        if apart.any():
+            counted = _counted(starts[~apart])
+        for start, count in counted:
+            _move(self._calendar, start, end_s, step * count, undo)
+
+    def _keep(self, units: Units, undo: Undo) -> None:
+        """Note how these units are held now."""
+        ends, holders = self._ends[units], self._holder[units]
+        several = {unit: self._several[unit].copy() for unit in units[holders == _SEVERAL].tolist()}
+
+        def back() -> None:
+            for unit in units[self._holder[units] == _SEVERAL].tolist():
+                del self._several[unit]
+            self._several.update(several)
+            self._ends[units], self._holder[units] = ends, holders
+
+        undo.append(back)
+
+    def _number(self, holder: str, undo: Undo) -> int:
+        assert holder not in self._numbers, f"{holder} sits already"
+        self._last_number += 1
+        self._numbers[holder] = self._last_number
+        undo.append(lambda: self._forget(holder))
+        return self._last_number
+
+    def _forget(self, holder: str) -> None:
+        del self._numbers[holder]
+
+    def _share(self, units: Sequence[int], number: int, end_s: int) -> None:
+        """Sit on units that somebody sits on."""
+        for unit in units:
+            holders = self._several.get(unit)
+            if holders is None:
+                holders = self._several[unit] = {int(self._holder[unit]): self.end(unit)}
+                self._holder[unit] = _SEVERAL
+            holders[number] = end_s
+            self._ends[unit] = max(self.end(unit), end_s)
+
+    def _leave(self, units: Sequence[int], number: int) -> None:
+        """Get up from units that others sit on."""
+        for unit in units:
+            holders = self._several[unit]
+            del holders[number]
+            self._ends[unit] = max(holders.values())
+            if len(holders) == 1:
+                (self._holder[unit],) = holders
+                del self._several[unit]
+
+
+def _counted(starts: _Times) -> list[tuple[int, int]]:
+    """How many units start at each moment, the earliest first."""
+    if not len(starts):
+        return []
+    first = int(starts[0])
+    if (starts == first).all():
+        return [(first, len(starts))]
+    moments, counts = np.unique(starts, return_counts=True)
+    return list(zip(moments.tolist(), counts.tolist(), strict=True))
+
+
+def _is_free(
+    calendar: Calendar, counted: Sequence[tuple[int, int]], until_s: int, weight: int
+) -> bool:
+    """Whether so much is free from each of these moments on until then, all of it together."""
+    taken = 0
+    for start, count in counted:
+        taken += count * weight
+        if start < until_s and calendar.free(start, until_s) < taken:
+            return False
+    return True
+
+
+def _move(calendar: Calendar, start_s: int, end_s: int, amount: int, undo: Undo) -> None:
+    if start_s < end_s:
+        calendar.shift(start_s, end_s, amount)
+        undo.append(lambda: calendar.shift(start_s, end_s, -amount))

@@ -4,13 +4,14 @@ Three views are kept in step by the methods here, each of which notes how to tak
 `pool` (chips, now), `calendar` (units, over time) and, where the site's power is capped, `watts`.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from craton.fleet.calendar import FOREVER_S, Calendar, Runs
 from craton.fleet.inventory import PoolPlan
-from craton.fleet.occupancy import Occupancy, Undo
+from craton.fleet.occupancy import Occupancy, Undo, Units
 from craton.fleet.pool import Masks, Pool
 from craton.fleet.pool_layout import Numbers
 from craton.fleet.records import HostState
@@ -24,7 +25,6 @@ class PoolBook:
         self.plan = plan
         self.pool = pool
         self.calendar = Calendar(plan.key, units)
-        self.occupancy = Occupancy(self.calendar)
         self.units = units
         """What may be promised: all but spares, and no more than its rows can feed."""
         self.all_units = plan.hosts // plan.hosts_per_unit
@@ -40,13 +40,21 @@ class PoolBook:
             pool.set_usable(host, False)
         self._unit_w = (plan.draw_w or 0) * plan.hosts_per_unit
         self.watts = watts if self._unit_w else None
-        self._drawn = Occupancy(watts, self._unit_w) if watts is not None else None
+        self.occupancy = Occupancy(self.all_units, self.calendar, self.watts, self._unit_w)
+        self._first_leaves = [segment.first_leaf for segment in plan.segments]
 
     def units_of(self, hosts: Numbers) -> list[int]:
         """The units that some hosts belong to, once each."""
+        return self._units(hosts).tolist()
+
+    def _units(self, hosts: Numbers) -> Units:
+        """The same as an array, of hosts that ascend."""
         if self.plan.ultraserver is None:
-            return hosts.tolist()
-        return np.unique(self.pool.layout.leaf_of_host[hosts]).tolist()
+            return hosts
+        leaves = self.pool.layout.leaf_of_host[hosts]
+        is_first = np.ones(len(leaves), np.bool_)
+        np.not_equal(leaves[1:], leaves[:-1], out=is_first[1:])
+        return leaves[is_first]
 
     def unit_of(self, host: int) -> int:
         """The unit that a host belongs to."""
@@ -106,24 +114,15 @@ class PoolBook:
     def fits(self, hosts: Numbers, now_s: int, until_s: int | None) -> bool:
         """Whether hosts can be given away until then without breaking a promise."""
         end = until_s if until_s is not None else FOREVER_S
-        units = self.units_of(hosts)
-        if self._drawn is not None and not self._drawn.fits(units, now_s, end):
-            return False
-        return self.occupancy.fits(units, now_s, end)
+        return self.occupancy.fits(self._units(hosts), now_s, end)
 
     def sit(self, holder: str, hosts: Numbers, now_s: int, until_s: int | None, undo: Undo) -> None:
         """Keep the units of these hosts from being promised until then."""
-        units = self.units_of(hosts)
-        self.occupancy.hold(holder, units, now_s, until_s, undo)
-        if self._drawn is not None:
-            self._drawn.hold(holder, units, now_s, until_s, undo)
+        self.occupancy.hold(holder, self._units(hosts), now_s, until_s, undo)
 
     def rise(self, holder: str, hosts: Numbers, now_s: int, undo: Undo) -> None:
         """Let the units of these hosts be promised again."""
-        units = self.units_of(hosts)
-        self.occupancy.drop(holder, units, now_s, undo)
-        if self._drawn is not None:
-            self._drawn.drop(holder, units, now_s, undo)
+        self.occupancy.drop(holder, self._units(hosts), now_s, undo)
 
     def mark(self, host: int, state: HostState | None, now_s: int, undo: Undo) -> None:
         """Set a host aside, or with None take it into use again, and let the calendar know."""
@@ -239,5 +238,17 @@ class PoolBook:
         undo.append(back)
 
     def names(self, hosts: Sequence[int]) -> list[str]:
-        """The names of hosts."""
-        return [self.plan.host_name(host) for host in hosts]
+        """The names of hosts, in their order."""
+        layout, plan = self.pool.layout, self.plan
+        at = np.array(hosts, np.int32)
+        leaves = layout.leaf_of_host[at]
+        numbers = at - layout.leaf_start[leaves] + 1
+        found: list[str] = []
+        last, rack = -1, ""
+        for leaf, number in zip(leaves.tolist(), numbers.tolist(), strict=True):
+            if leaf != last:
+                segment = plan.segments[bisect_right(self._first_leaves, leaf) - 1]
+                name = segment.rack_name(leaf - segment.first_leaf)
+                last, rack = leaf, f"{plan.zone}/{segment.row}/{name}/"
+            found.append(f"{rack}{number}")
+        return found
