@@ -33,6 +33,8 @@ EVERY: tuple[Mutant, ...] = tuple(
 ROOT = Path(__file__).parents[2]
 COPIED = ("src", "tests", "pyproject.toml", "README.md")
 LIMIT_S = 180
+"""For one test; all of them together get so much and `EACH_S` apiece."""
+EACH_S = 5
 FAILED = 1
 """What pytest returns when it ran and a test failed; anything else means that it didn't run."""
 
@@ -51,6 +53,7 @@ def copy_tree(folder: Path) -> Path:
 
 def run_tests(folder: Path, tests: Sequence[str]) -> tuple[int, str]:
     """Pytest in the copy, on the copy's own source."""
+    limit_s = LIMIT_S + EACH_S * len(tests)
     command = [
         sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *tests,
     ]  # fmt: skip
@@ -62,11 +65,11 @@ def run_tests(folder: Path, tests: Sequence[str]) -> tuple[int, str]:
     }
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S,
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit_s,
             check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return FAILED, f"no end within {LIMIT_S} s"
+        return FAILED, f"no end within {limit_s} s"
     return done.returncode, done.stdout + done.stderr
 
 
