@@ -29,6 +29,7 @@ from craton.economics.holds import Holds
 from craton.economics.ledger import Ledger
 from craton.economics.limits import Limits
 from craton.economics.meters import UsageRecord
+from craton.economics.price_list import PriceList, PricesQuery
 from craton.economics.prices import PriceBook, load_prices
 from craton.fleet.instance_types import load_instance_types
 from craton.fleet.office import Books, FleetOffice
@@ -74,6 +75,7 @@ class Economy:
     limits: Limits
     admission: Admission
     ledger: Ledger
+    price_list: PriceList
 
 
 def economy(
@@ -91,7 +93,8 @@ def economy(
     budgets.load(connection)
     limits.load(connection)
     admission = Admission(holds, budgets, limits, clock=clock, metrics=metrics, awaited=awaited)
-    return Economy(holds, budgets, limits, admission, Ledger(prices, holds, budgets, metrics))
+    ledger = Ledger(prices, holds, budgets, metrics)
+    return Economy(holds, budgets, limits, admission, ledger, PriceList(prices, clock))
 
 
 def office(settings: Settings, economy: Economy, prices: PriceBook, clock: Clock) -> FleetOffice:
@@ -123,6 +126,7 @@ def commands(*, access_commands: Access, economy: Economy, office: FleetOffice) 
             "void": (economics.Void, lambda _, void: admission.void(void)),
             "budgets": (economics.BoundsQuery, lambda _, query: budgets.read(query)),
             "limits": (economics.BoundsQuery, lambda _, query: limits.read(query)),
+            "prices": (PricesQuery, lambda _, query: economy.price_list.read(query)),
             **office.memory(),
         },
         batched={

@@ -27,6 +27,7 @@ from craton.cli.chat import chat
 from craton.cli.doctor import doctor
 from craton.cli.environment import env
 from craton.cli.options import example
+from craton.cli.prices import prices
 from craton.cli.up import up
 from craton.cli.usage import usage
 from craton.kernel.errors import CratonError
@@ -59,6 +60,7 @@ app.add_typer(accounts.accounts_app, name="accounts")
 app.add_typer(accounts.projects_app, name="projects")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(limits.app, name="limits")
+app.command("prices", epilog=example("craton prices"))(prices)
 app.command("usage", epilog=example("craton usage --since 24h"))(usage)
 app.add_typer(ledger.app, name="ledger")
 app.command("doctor", epilog=example("craton doctor"))(doctor)

@@ -7,12 +7,21 @@ from urllib.parse import urlsplit
 import typer
 
 from craton.apis.native.contract import ModelPage, ModelView, Removed
+from craton.apis.native.prices import PriceView
 from craton.cli.connection import segment
 from craton.cli.groups import connect, group, pages
 from craton.cli.options import DATA, AsJson, Data, example
-from craton.cli.output import print_json, print_lines, print_table
+from craton.cli.output import print_json, print_lines, print_table, printable
+from craton.cli.prices import price_of
 from craton.kernel.errors import BadRequest
-from craton.models.card import Alias, BodyFormat, RemoteWire, Runtime
+from craton.models.card import (
+    Alias,
+    BodyFormat,
+    EmbeddedSource,
+    RemoteSource,
+    RemoteWire,
+    Runtime,
+)
 
 app = group("List, add and remove models, and give them other names.", "craton models")
 
@@ -47,6 +56,49 @@ def list_models(data: Data = DATA, as_json: AsJson = False) -> None:
     ]
     columns = ("MODEL", "NAME", "ENGINE", "CONTEXT", "ALIASES", "LICENCE")
     print_table(columns, rows, empty="There are no models.", right=("CONTEXT",))
+
+
+@app.command("show", epilog=example("craton models show craton.echo-1"))
+def show(
+    name: Annotated[str, typer.Argument(help="The model's id, an alias, or an ARN.")],
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Show one model: what runs it, what it takes, and what it costs."""
+    connection = connect(data)
+    found = connection.get("/models/" + segment(name), ModelView)
+    price = connection.get("/prices/" + segment(found.id), PriceView)
+    if as_json:
+        print_json({"model": found, "price": price})
+        return
+    rows = [
+        ("model", found.id),
+        ("name", found.name),
+        ("lab", found.lab),
+        ("runs on", _runs_on(found)),
+        ("state", found.state),
+        ("aliases", ", ".join(found.aliases) or "none"),
+        ("context", f"{found.context_tokens} tokens"),
+        ("answer", f"{found.output_tokens_default} tokens where a request sets no limit"),
+        ("takes", ", ".join(found.input_modalities)),
+        ("gives", ", ".join(found.output_modalities)),
+        ("licence", found.licence or "not said"),
+        ("formats", ", ".join(found.formats) or "all"),
+        ("price", price_of(price)),
+        ("since", price.effective or "no price file names it"),
+        ("source", price.source or "none"),
+    ]
+    print_lines(*(printable(f"{label:<8} {text}") for label, text in rows))
+
+
+def _runs_on(model: ModelView) -> str:
+    match model.source:
+        case EmbeddedSource() as source:
+            return f"{source.runtime}, here: {source.gguf or f'the weights {source.weights}'}"
+        case RemoteSource() as source:
+            return f"{source.origin}{source.path}, as {source.model}, by {source.wire}"
+        case _:
+            return f"the {model.engine} engine"
 
 
 @app.command("add", epilog=example("craton models add my.model --gguf ./model.gguf"))

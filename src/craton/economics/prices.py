@@ -81,6 +81,16 @@ class PriceBook:
                     return tariff
         return None
 
+    def in_effect(self, at_ms: int) -> list[Tariff]:
+        """The tariff of each resource that a file names, where one is in effect by then."""
+        found: list[Tariff] = []
+        for resource in sorted(self._by_resource):
+            tariff = self.tariff(resource, at_ms)
+            # One named only from a later day on is charged as everything else until then.
+            if tariff is not None and tariff.resource == resource:
+                found.append(tariff)
+        return found
+
     def rate(self, resource: str, quantities: Mapping[str, int], at_ms: int) -> Rated:
         """What the quantities cost. Each meter is rounded for itself, then summed."""
         tariff = self.tariff(resource, at_ms)

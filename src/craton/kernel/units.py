@@ -44,7 +44,12 @@ def nanos(text: str) -> Nanos:
 
 def money(amount: int, currency: str = "USD") -> str:
     """Print nano-units exactly: `0.00001234 USD`, without trailing zeros past the cents."""
+    return f"{decimal(amount)} {currency}"
+
+
+def decimal(amount: int) -> str:
+    """The same without the currency."""
     sign = "-" if amount < 0 else ""
     whole, rest = divmod(abs(amount), NANOS_PER_UNIT)
     decimals = f"{rest:09d}".rstrip("0").ljust(2, "0")
-    return f"{sign}{whole}.{decimals} {currency}"
+    return f"{sign}{whole}.{decimals}"

@@ -18,6 +18,7 @@ from craton.apis.native import (
     limits,
     page,
     policies,
+    prices,
     runs,
 )
 from craton.apis.native.document import openapi
@@ -31,6 +32,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *accounts.OPERATIONS,
     *catalogue.OPERATIONS,
     *bill.OPERATIONS,
+    *prices.OPERATIONS,
     *budgets.OPERATIONS,
     *limits.OPERATIONS,
     *policies.OPERATIONS,
