@@ -298,6 +298,8 @@ class ReservationView(msgspec.Struct, frozen=True, kw_only=True):
     offer: str | None
     idle_host_s: int
     idle_nanos: int
+    fleet: str | None = None
+    """The fleet of reservations that it is part of."""
 
 
 class Reservations(msgspec.Struct, frozen=True):

@@ -43,6 +43,10 @@ class InstanceType(msgspec.Struct, frozen=True, kw_only=True):
     memory_gib: int | None = None
     is_own: bool = False
     """Whether the name is Craton's and not EC2's."""
+    chip_title: str = ""
+    vendor: str = ""
+    chip_memory_mib: int = 0
+    """Of one chip; 0 where it isn't known."""
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,6 +138,9 @@ def _type(entry: _Entry, catalogue: Catalogue, site: Site, file: str) -> Instanc
         vcpus=entry.vcpus,
         memory_gib=entry.memory_gib,
         is_own=entry.own,
+        chip_title=chip.title,
+        vendor=chip.vendor,
+        chip_memory_mib=round(chip.memory_gib.value * 1024),
     )
 
 

@@ -95,7 +95,7 @@ class OfferDesk:
         if sealed is None or sealed.account != account:
             raise NotFound(
                 f"The offering {id[:60]!r} does not exist. Search for offerings again.",
-                code="InvalidCapacityBlockOfferingId.NotFound",
+                code="InvalidCapacityBlockOfferingIdNotFound",
             )
         return sealed
 

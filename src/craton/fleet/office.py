@@ -10,6 +10,7 @@ from craton.economics.budgets import Budgets
 from craton.economics.ledger import Ledger
 from craton.economics.prices import PriceBook
 from craton.fleet import contract
+from craton.fleet import reservation_contract as divided
 from craton.fleet.charges import Charges
 from craton.fleet.fleet import Fleet
 from craton.fleet.fleet_file import (
@@ -25,9 +26,13 @@ from craton.fleet.inventory import Inventory, build_inventory
 from craton.fleet.leases import LeaseDesk
 from craton.fleet.lifecycle import Lifecycle
 from craton.fleet.losses import Losses
+from craton.fleet.offered import offered
 from craton.fleet.offers import OfferDesk
+from craton.fleet.parts import Parts
 from craton.fleet.records import FLEET, LEASES, FleetText, Lease, Reservation
 from craton.fleet.replacement import replace_inventory
+from craton.fleet.reservation_fleets import ReservationFleets
+from craton.fleet.reservation_tags import Tags
 from craton.fleet.reservations import Promises
 from craton.fleet.views import Views
 from craton.fleet.watch import Watch
@@ -87,6 +92,9 @@ class FleetOffice:
         self.promises = Promises(
             self.fleet, desk, charges, ids, is_payment_manual=is_payment_manual
         )
+        self._parts = Parts(self.fleet, self.promises)
+        self._fleets = ReservationFleets(self.fleet, self.promises)
+        self._tags = Tags(self.fleet, self._fleets)
         self.leases = LeaseDesk(self.fleet, charges, ids)
         self.watch = Watch(self.fleet, clock)
         self.losses = Losses(self.fleet, self.leases, self.watch)
@@ -103,6 +111,7 @@ class FleetOffice:
             self._applied_ms = text.applied_ms
             self.fleet.replace(self._inventory(text.text))
         self.fleet.load(connection, self._now_ms() // 1000)
+        self._fleets.load(connection)
         self.lifecycle.note_all()
 
     def _now_ms(self) -> int:
@@ -191,6 +200,12 @@ class FleetOffice:
             "modify_reservation": (contract.ModifyReservation, self._promise(promises.modify)),
             "cancel_reservation": (contract.CancelReservation, self._promise(promises.cancel)),
             "confirm_payment": (contract.ConfirmPayment, self._promise(promises.confirm)),
+            "split_reservation": (divided.SplitReservation, self._both(self._parts.split)),
+            "move_hosts": (divided.MoveHosts, self._both(self._parts.move)),
+            "tag_reservation": (divided.TagReservation, self._tags.tag),
+            "create_reservation_fleet": (divided.CreateFleet, self._fleets.create),
+            "modify_reservation_fleet": (divided.ModifyFleet, self._fleets.modify),
+            "cancel_reservation_fleet": (divided.CancelFleet, self._fleets.cancel),
             "request_lease": (contract.RequestLease, self._lease(leases.request)),
             "end_lease": (contract.EndLease, self._lease(leases.end)),
             "advance": (contract.Advance, self.lifecycle.advance),
@@ -210,6 +225,14 @@ class FleetOffice:
                 contract.ReservationsQuery,
                 lambda _, query: self.reservations(query),
             ),
+            "reservation_fleets": (
+                divided.FleetsQuery,
+                lambda _, query: self._fleets.read(query),
+            ),
+            "offered": (
+                divided.OfferedQuery,
+                lambda _, query: offered(self.fleet, self._types, query),
+            ),
             "fleet_due": (contract.DueQuery, lambda _, __: self.lifecycle.due()),
             "alive": (contract.Alive, lambda _, alive: self.watch.hear(alive)),
             "leases": (contract.LeasesQuery, lambda _, query: self.read_leases(query)),
@@ -218,6 +241,16 @@ class FleetOffice:
     def _promise(self, run: Callable[[Transaction, Any], Reservation]) -> Single:
         def answered(transaction: Transaction, command: msgspec.Struct) -> msgspec.Struct:
             return self._views.reservation(run(transaction, command), transaction.now_ms)
+
+        return answered
+
+    def _both(self, run: Callable[[Transaction, Any], tuple[Reservation, Reservation]]) -> Single:
+        def answered(transaction: Transaction, command: msgspec.Struct) -> msgspec.Struct:
+            source, destination = run(transaction, command)
+            return divided.SourceAndDestination(
+                self._views.reservation(source, transaction.now_ms),
+                self._views.reservation(destination, transaction.now_ms),
+            )
 
         return answered
 

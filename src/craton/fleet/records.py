@@ -106,6 +106,10 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     is_end_told: bool = False
     """Whether what runs in it has been told of its end."""
     commitment: str | None = None
+    fleet: str | None = None
+    """The fleet of reservations that it is part of."""
+    moves: tuple[str, ...] = ()
+    """The client's tokens of the latest moves of hosts into it."""
 
     @property
     def total_hosts(self) -> int:
@@ -117,6 +121,48 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
         if state not in RESERVATION_TRANSITIONS[self.state]:
             raise Conflict(f"{self.id} is {self.state}, and so can't become {state}.")
         return msgspec.structs.replace(self, state=state)
+
+
+class FleetState(StrEnum):
+    """Where a fleet of reservations stands, in EC2's words."""
+
+    ACTIVE = "active"
+    PARTIALLY_FULFILLED = "partially_fulfilled"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class TypeChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """One type that a fleet of reservations may take hosts of."""
+
+    instance_type: str
+    platform: str
+    weight: float = 1.0
+    """Units that one host counts."""
+    zone: str | None = None
+    priority: int | None = None
+    """Lower goes first; those without one last, in the order they are written."""
+
+
+class ReservationFleet(msgspec.Struct, frozen=True, kw_only=True):
+    """Reservations of several types that together make up so many units."""
+
+    id: str
+    """`crf-` and 17 hexadecimal digits, as EC2's."""
+    account: str
+    project: str
+    principal: str
+    choices: tuple[TypeChoice, ...]
+    """The preferred ones first."""
+    members: tuple[str | None, ...]
+    """The reservation of each choice."""
+    target: int
+    end_s: int | None
+    created_ms: int
+    client_token: str | None = None
+    tags: dict[str, str] = {}
+    is_cancelled: bool = False
 
 
 class LeaseKind(StrEnum):
@@ -254,6 +300,7 @@ class FleetText(msgspec.Struct, frozen=True):
 
 
 RESERVATIONS = Kind("reservation", "capacity reservation", Reservation)
+RESERVATION_FLEETS = Kind("reservation_fleet", "capacity reservation fleet", ReservationFleet)
 LEASES = Kind("lease", "lease", Lease)
 HOST_MARKS = Kind("host_mark", "host", HostMark)
 FLEET = Kind("fleet", "fleet", FleetText)

@@ -79,7 +79,7 @@ class Promises:
         if command.is_dry_run:
             raise dry_run()
         reservation = Reservation(
-            id=self._new_id("cr-"),
+            id=self.new_id("cr-"),
             kind=ReservationKind.BLOCK,
             account=owner.account,
             project=owner.project,
@@ -94,7 +94,7 @@ class Promises:
             created_ms=transaction.now_ms,
             currency=sealed.currency,
             amount_nanos=sealed.amount_nanos,
-            block=self._new_id("cb-"),
+            block=self.new_id("cb-"),
             client_token=command.offer,
             offer=command.offer,
             platform=command.platform,
@@ -115,7 +115,7 @@ class Promises:
             raise BadRequest(
                 f"The offering {offer[:40]} has expired. Search for offerings again, and buy one "
                 "within ten minutes.",
-                code="CapacityBlockOfferingExpired",
+                code="InvalidCapacityBlockOfferingIdExpired",
             )
 
     def _promise(self, book: PoolBook, reservation: Reservation, transaction: Transaction) -> None:
@@ -181,7 +181,8 @@ class Promises:
         book = self.fleet.book(reservation.pool)
         rated = Rated(Nanos(sealed.amount_nanos), sealed.currency, None, Nanos(0))
         self._charges.judge(reservation, book.plan.type.name, rated, transaction.now_ms)
-        book.promise(end_s, sealed.end_s, reservation.units, transaction.undo)
+        longer_s = msgspec.structs.replace(reservation, start_s=end_s, end_s=sealed.end_s)
+        self._promise(book, longer_s, transaction)
         quantities = {Meter.BLOCK_CHIP_S: _chip_seconds(reservation, end_s, sealed.end_s)}
         self._charges.enter(transaction, reservation, book.plan.type.name, quantities, rated)
         extension = Extension(
@@ -215,7 +216,7 @@ class Promises:
         )
         now_s = transaction.now_ms // 1000
         reservation = Reservation(
-            id=self._new_id("cr-"),
+            id=self.new_id("cr-"),
             kind=ReservationKind.OPEN,
             account=owner.account,
             project=owner.project,
@@ -334,7 +335,7 @@ class Promises:
                 f"{reservation.hosts_per_unit}. Cancel it to give all of it back.",
                 code=terms.INVALID,
             )
-        used = self._used(reservation)
+        used = self.used(reservation)
         if hosts < len(used):
             raise Conflict(
                 f"{len(used)} hosts of {reservation.id} are in use. End what runs there first.",
@@ -344,7 +345,7 @@ class Promises:
         book.withdraw(now_s, reservation.end_s, reservation.units, undo)
         held = np.array(reservation.hosts, np.int32)
         if units < reservation.units:
-            back = _unused_units(book, held, used, reservation.units - units)
+            back = unused_units(book, held, used, reservation.units - units)
             book.unbind(back, now_s, undo)
             held = np.setdiff1d(held, back)
         changed = msgspec.structs.replace(reservation, units=units, end_s=end_s)
@@ -361,7 +362,8 @@ class Promises:
             held = np.union1d(held, more)
         return msgspec.structs.replace(changed, hosts=tuple(held.tolist()))
 
-    def _used(self, reservation: Reservation) -> set[int]:
+    def used(self, reservation: Reservation) -> set[int]:
+        """The hosts of a reservation on which something runs."""
         leases = self.fleet.leases_in(reservation.id)
         return {host for lease in leases for host in lease.hosts}
 
@@ -380,7 +382,7 @@ class Promises:
             raise Conflict(f"{reservation.id} is {reservation.state}.", code="IncorrectState")
         if command.is_dry_run:
             raise dry_run()
-        if self._used(reservation):
+        if self.used(reservation):
             raise Conflict(
                 f"Leases run in {reservation.id}. End them first.", code="IncorrectState"
             )
@@ -432,7 +434,8 @@ class Promises:
             )
         return found
 
-    def _new_id(self, prefix: str) -> str:
+    def new_id(self, prefix: str) -> str:
+        """An id in EC2's form."""
         return prefix + self._ids.request_id().replace("-", "")[-_HEX:]
 
 
@@ -440,7 +443,7 @@ def _chip_seconds(reservation: Reservation, start_s: int, end_s: int) -> int:
     return reservation.total_hosts * reservation.chips_per_host * (end_s - start_s)
 
 
-def _unused_units(
+def unused_units(
     book: PoolBook,
     held: np.ndarray[tuple[int], np.dtype[np.int32]],
     used: set[int],

@@ -74,7 +74,7 @@ def check_total(instances: int, in_use: int) -> None:
             f"{in_use} instances are in capacity blocks of this account that aren't over, and "
             f"{instances} more would be above {INSTANCES_MAX}. Wait for one to end, or ask the "
             "operator.",
-            code="CapacityBlockInstanceLimitExceeded",
+            code="ResourceLimitExceeded",
         )
 
 

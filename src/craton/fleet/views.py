@@ -227,6 +227,7 @@ class Views:
             offer=reservation.offer,
             idle_host_s=idle_s,
             idle_nanos=self._idle(reservation, plan.type.name, idle_s),
+            fleet=reservation.fleet,
         )
 
     def _idle(self, reservation: Reservation, resource: str, idle_s: int) -> int:

@@ -44,4 +44,4 @@ def test_an_account_has_256_instances_in_blocks_at_most() -> None:
     check_total(64, 192)
     with pytest.raises(BadRequest, match="193 instances are in capacity blocks") as refused:
         check_total(64, 193)
-    assert refused.value.code == "CapacityBlockInstanceLimitExceeded"
+    assert refused.value.code == "ResourceLimitExceeded"
