@@ -130,6 +130,10 @@ def _of_xml(model: OperationModel, entry: Entry, record: Record) -> Iterator[str
     if tag != f"{entry.name}Response":
         yield f"the answer is called {tag}"
     parts = {child.tag.rpartition("}")[2]: child for child in root}
+    if shape is None:
+        if parts.keys() != {"requestId" if entry.protocol == "ec2" else "ResponseMetadata"}:
+            yield f"an answer without output has {sorted(parts)}"
+        return
     wrapper = shape.serialization.get("resultWrapper")
     if wrapper is not None:
         result = parts.pop(wrapper, None)

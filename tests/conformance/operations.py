@@ -45,10 +45,13 @@ STREAMED = frozenset(
 )
 """Operations whose answer can be a stream, so that one has to be seen."""
 
+_NO_INSTANCES = "what runs here holds a lease, and is no instance"
 ONLY_REFUSE = {
+    ("ec2", "ModifyInstanceCapacityReservationAttributes"): _NO_INSTANCES,
+    ("ec2", "RunInstances"): _NO_INSTANCES,
     (OPENAI, "responses.cancel"): "only a response made in the background can be cancelled",
 }
-"""Operations that are there and can't succeed yet, with the reason that they give."""
+"""Operations that are there and can't succeed, or not yet, with the reason that they give."""
 
 _CLIENTS = (
     ("claude-cli", "Claude Code"),

@@ -97,13 +97,13 @@ def test_there_is_one_region_and_it_answers_where_the_client_found_it(
     ]
 
 
-def test_there_is_one_zone(ec2: Any) -> None:
+def test_there_is_one_zone_this_machine(ec2: Any) -> None:
     answer = ec2.describe_availability_zones(AllAvailabilityZones=True)
     fits("DescribeAvailabilityZones", answer)
     (zone,) = answer["AvailabilityZones"]
     assert (zone["ZoneName"], zone["ZoneId"], zone["State"]) == (
-        "us-east-1a",
-        "use1-az1",
+        "local",
+        "use1-local",
         "available",
     )
     assert zone["Messages"] == []
@@ -132,9 +132,9 @@ def test_names_choose_and_unknown_ones_are_refused(ec2: Any) -> None:
     code, status, message = refused(ec2.describe_regions, RegionNames=["eu-west-1"])
     assert (code, status) == ("InvalidParameterValue", 400)
     assert "eu-west-1" in message
-    zones = ec2.describe_availability_zones(ZoneNames=["us-east-1a"], ZoneIds=["use1-az1"])
+    zones = ec2.describe_availability_zones(ZoneNames=["local"], ZoneIds=["use1-local"])
     assert len(zones["AvailabilityZones"]) == 1
-    code, _, _ = refused(ec2.describe_availability_zones, ZoneIds=["use1-az2"])
+    code, _, _ = refused(ec2.describe_availability_zones, ZoneIds=["use1-az1"])
     assert code == "InvalidParameterValue"
 
 
@@ -156,9 +156,11 @@ def test_a_dry_run_says_that_the_request_would_have_succeeded(ec2: Any) -> None:
 
 
 def test_an_operation_that_is_not_built_is_told_so_in_ec2s_words(ec2: Any) -> None:
-    code, status, message = refused(ec2.describe_capacity_reservations)
+    code, status, message = refused(
+        ec2.describe_capacity_reservation_billing_requests, Role="odcr-owner"
+    )
     assert (code, status) == ("UnsupportedOperation", 501)
-    assert "DescribeCapacityReservations" in message
+    assert "DescribeCapacityReservationBillingRequests" in message
 
 
 def test_an_operation_that_this_cloud_does_not_know_is_an_invalid_action(ec2: Any) -> None:

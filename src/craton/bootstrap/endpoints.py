@@ -9,6 +9,7 @@ from craton.apis.aws.wire import AwsWire
 from craton.apis.bedrock.endpoints import AwsFallback
 from craton.apis.ec2.endpoints import Ec2
 from craton.apis.ec2.operation import Place
+from craton.apis.ec2.table import operations
 from craton.apis.native.endpoints import native_endpoints
 from craton.apis.native.signals import signal_endpoints
 from craton.apis.openai.endpoints import OpenAIFinder, openai_endpoints
@@ -27,7 +28,8 @@ def endpoints(services: Services, *, default_model: str) -> Table:
     """Wire every protocol."""
     aws = AwsWire()
     aws.load()
-    ec2 = Ec2(services.clock, Place(services.region))
+    place = Place(services.region)
+    ec2 = Ec2(services.clock, place, operations(services.state))
     native, find_native = native_endpoints(services)
     routes = Routes(
         exact={

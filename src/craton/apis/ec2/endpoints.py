@@ -1,23 +1,18 @@
-"""The table of EC2's operations, and what all of them have done for them."""
+"""What all of EC2's operations have done for them."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from craton.apis.aws.ec2_errors import ec2_error
 from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged, Place
 from craton.apis.ec2.pages import page
-from craton.apis.ec2.regions import describe_availability_zones, describe_regions
 from craton.apis.exchange import Exchange
 from craton.kernel.clock import Clock
 
 SERVICE = "ec2"
 DRY_RUN = "DryRun"
-
-OPERATIONS: Mapping[str, Ec2Operation] = {
-    "DescribeAvailabilityZones": Ec2Operation(describe_availability_zones),
-    "DescribeRegions": Ec2Operation(describe_regions),
-}
-"""Those that need nothing but the place; what needs more comes as methods of what has it."""
+TAG_SPECIFICATIONS = "TagSpecifications"
+CREATE_TAGS = f"{SERVICE}:CreateTags"
 
 Key = tuple[str, str]
 """Service and operation name."""
@@ -34,12 +29,17 @@ class Answers(Protocol):
 Handler = Callable[[Exchange, Answers, Document], Awaitable[None]]
 
 
+def _key(thing: Document, keys: Sequence[str]) -> str:
+    """A text by which things sort, and no two of which are the same."""
+    return "\0".join(str(thing.get(name, "")) for name in keys)
+
+
 def _page_of(document: Document, paged: Paged, operation: str, params: Document) -> Document:
     chosen, token = page(
         document[paged.member],
         operation=operation,
         params=params,
-        key=lambda thing: thing[paged.key],
+        key=lambda thing: _key(thing, paged.keys),
         results_max=paged.results_max,
     )
     return {**document, paged.member: chosen, "NextToken": token}
@@ -48,12 +48,7 @@ def _page_of(document: Document, paged: Paged, operation: str, params: Document)
 class Ec2:
     """EC2's operations as the server calls them."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        place: Place,
-        operations: Mapping[str, Ec2Operation] = OPERATIONS,
-    ) -> None:
+    def __init__(self, clock: Clock, place: Place, operations: Mapping[str, Ec2Operation]) -> None:
         self._clock = clock
         self._place = place
         self._operations = operations
@@ -78,6 +73,9 @@ class Ec2:
             if operation.resources is not None:
                 for arn in operation.resources(asked, params):
                     exchange.allowed.admit(action, arn)
+                    if params.get(TAG_SPECIFICATIONS):
+                        # EC2 asks so, too: who may create may not therefore tag.
+                        exchange.allowed.admit(CREATE_TAGS, arn)
             if params.get(DRY_RUN):
                 # Only whoever was authorised gets so far; the others were told so.
                 raise ec2_error(

@@ -6,22 +6,30 @@ authorisation, `DryRun`, pages, rendering, errors.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from craton.access.records import Principal
 from craton.apis.ec2.pages import RESULTS_MAX
+from craton.fleet.contract import Owner
 
 Document = dict[str, Any]
+Result = TypeVar("Result", bound=msgspec.Struct)
+
+
+class State(Protocol):
+    """The state process, where capacity is decided."""
+
+    async def call(self, name: str, body: msgspec.Struct, reads: type[Result]) -> Result:
+        """Run a command and return its result; raises the error it was refused with."""
+        ...
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where capacity is in this cloud: its one region, and the zones of it."""
+    """Where capacity is in this cloud: its one region. Its zones are the fleet's sites."""
 
     region: str
-    zones: tuple[str, ...] = ("a",)
-    """Each zone's letter, which stands after the region's name."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -33,14 +41,24 @@ class Asked(msgspec.Struct, frozen=True):
     """The name and port by which the client reached this cloud; empty if it didn't say."""
     now_ms: int
 
+    @property
+    def account(self) -> str:
+        """Whose capacity it is about: nobody sees another account's here, operators neither."""
+        return self.principal.account
+
+    @property
+    def owner(self) -> Owner:
+        """Who asks, and pays."""
+        return Owner(self.principal.account, self.principal.project, self.principal.key)
+
 
 class Paged(msgspec.Struct, frozen=True):
     """An output of which callers are given a page at a time."""
 
     member: str
     """The output's list."""
-    key: str
-    """The member of each of its structures that tells them apart, and by which they are sorted."""
+    keys: tuple[str, ...]
+    """The members of each of its structures that tell them apart, and by which they are sorted."""
     results_max: int = RESULTS_MAX
 
 

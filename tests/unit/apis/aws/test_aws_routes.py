@@ -173,9 +173,9 @@ def refusal_of(headers: dict[str, str], body: str, query: str = "") -> tuple[str
 @pytest.mark.parametrize(
     ("headers", "body", "service", "code"),
     [
-        (form_signed_for("ec2"), f"Action=RunInstances&{VERSION}", "ec2", "InvalidAction"),
-        (FORM, f"Action=RunInstances&{VERSION}", "ec2", "InvalidAction"),
-        ({**FORM, "host": "ec2.local:1"}, "Action=RunInstances", "ec2", "InvalidAction"),
+        (form_signed_for("ec2"), f"Action=RebootInstances&{VERSION}", "ec2", "InvalidAction"),
+        (FORM, f"Action=RebootInstances&{VERSION}", "ec2", "InvalidAction"),
+        ({**FORM, "host": "ec2.local:1"}, "Action=RebootInstances", "ec2", "InvalidAction"),
         (
             form_signed_for("ec2"),
             "Action=DescribeRegions&Version=2014-10-01",
@@ -197,12 +197,12 @@ def test_a_form_for_no_operation_is_refused_by_the_service_it_is_meant_for(
 @pytest.mark.parametrize("separator", ["/", "%2F"])
 def test_a_presigned_query_says_which_service_it_is_meant_for(separator: str) -> None:
     scope = separator.join(["AKIA", "20261123", "us-east-1", "ec2", "aws4_request"])
-    query = f"Action=RunInstances&X-Amz-Credential={scope}&X-Amz-Date=x"
+    query = f"Action=RebootInstances&X-Amz-Credential={scope}&X-Amz-Date=x"
     assert refusal_of({}, "", query) == ("ec2", "InvalidAction")
 
 
 def test_a_form_for_nobody_is_nobodys() -> None:
-    assert ROUTES.find("POST", b"/", b"", FORM, b"Action=RunInstances") is None
+    assert ROUTES.find("POST", b"/", b"", FORM, b"Action=RebootInstances") is None
     assert ROUTES.find("GET", b"/", b"", form_signed_for("ec2"), b"") is None
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from craton.access.records import AccountId, KeyId, Principal, ProjectId, Role
 from craton.apis.aws.ec2_errors import CODES, ec2_error, name_ec2_error
-from craton.apis.ec2.endpoints import OPERATIONS, Ec2
+from craton.apis.ec2.endpoints import Ec2
 from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged, Place
-from craton.apis.ec2.regions import describe_availability_zones, describe_regions, zone_id
+from craton.apis.ec2.regions import SIMULATED, Zones, describe_regions, zone_id, zone_of
+from craton.fleet.reservation_contract import OfferedQuery, ZoneView
 from craton.kernel.clock import ManualClock
 from craton.kernel.errors import (
     AccessDenied,
@@ -21,7 +22,7 @@ from craton.kernel.errors import (
     Unauthenticated,
 )
 
-PLACE = Place("us-gov-west-1", ("a", "b"))
+PLACE = Place("us-gov-west-1")
 PRINCIPAL = Principal(AccountId("123456789012"), ProjectId("p"), KeyId("k"), Role.MEMBER)
 BLOCK = "arn:aws:ec2:us-gov-west-1:123456789012:capacity-reservation/cr-"
 ASKED = Asked(PRINCIPAL, PLACE, "craton.local:8000", 0)
@@ -76,7 +77,7 @@ class Blocks:
 
     async def call(self, permit: Permit, **params: Any) -> Answers:
         row = Ec2Operation(self.cancel, self.resources)
-        ec2 = Ec2(ManualClock(5_000_000), PLACE, {**OPERATIONS, "CancelCapacityReservation": row})
+        ec2 = Ec2(ManualClock(5_000_000), PLACE, {"CancelCapacityReservation": row})
         key = ("ec2", "CancelCapacityReservation")
         assert ec2.about_resources == {key}
         answers, exchange = Answers(), Exchange(permit)
@@ -90,6 +91,15 @@ async def test_an_operation_runs_once_it_may_do_what_it_is_about() -> None:
     assert permit.asked == [("ec2:CancelCapacityReservation", BLOCK + "1")]
     assert blocks.cancelled == [("1", 5)]
     assert answers.documents == [{"Return": True}]
+
+
+async def test_whoever_tags_what_it_creates_must_be_allowed_to_tag() -> None:
+    blocks, permit = Blocks(), Permit()
+    await blocks.call(permit, CapacityReservationId="1", TagSpecifications=[{}])
+    assert permit.asked == [
+        ("ec2:CancelCapacityReservation", BLOCK + "1"),
+        ("ec2:CreateTags", BLOCK + "1"),
+    ]
 
 
 async def test_an_operation_about_a_forbidden_thing_does_not_run() -> None:
@@ -114,7 +124,7 @@ async def test_a_paged_operation_gives_a_page_and_the_token_of_the_next() -> Non
     async def describe(asked: Asked, params: Document) -> Document:
         return {"CapacityReservations": [{"Id": id} for id in ("c", "a", "b")], "Extra": 1}
 
-    row = Ec2Operation(describe, paged=Paged("CapacityReservations", "Id", results_max=2))
+    row = Ec2Operation(describe, paged=Paged("CapacityReservations", ("Id",), results_max=2))
     ec2 = Ec2(ManualClock(), PLACE, {"DescribeCapacityReservations": row})
     handle = ec2.handlers["ec2", "DescribeCapacityReservations"]
     answers, exchange = Answers(), Exchange(Permit())
@@ -131,25 +141,60 @@ async def test_a_paged_operation_gives_a_page_and_the_token_of_the_next() -> Non
 # --- where this cloud is ------------------------------------------------------------------------
 
 
-async def test_a_region_has_the_zones_it_was_told_to_have() -> None:
-    found = await describe_availability_zones(ASKED, {})
-    zones = found["AvailabilityZones"]
-    assert [zone["ZoneName"] for zone in zones] == ["us-gov-west-1a", "us-gov-west-1b"]
-    assert [zone["ZoneId"] for zone in zones] == ["usgw1-az1", "usgw1-az2"]
+class Sites:
+    """A state process that knows of two sites, the second of them simulated."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    async def call(self, name: str, body: msgspec.Struct, reads: type[Any]) -> Any:
+        assert name == "offered"
+        self.asked.append(body)
+        return reads([ZoneView("local", False), ZoneView("north", True)], [])
+
+
+async def test_a_region_has_the_sites_of_the_fleet_for_zones() -> None:
+    sites = Sites()
+    zones = (await Zones(sites).describe(ASKED, {}))["AvailabilityZones"]
+    assert sites.asked == [OfferedQuery(PRINCIPAL.account)]
+    assert [zone["ZoneName"] for zone in zones] == ["local", "north"]
+    assert [zone["ZoneId"] for zone in zones] == ["usgw1-local", "usgw1-north"]
+
+
+async def test_a_zone_that_is_simulated_says_so() -> None:
+    real, imagined = (await Zones(Sites()).describe(ASKED, {}))["AvailabilityZones"]
+    assert real["Messages"] == []
+    assert imagined["Messages"] == [{"Message": SIMULATED}]
 
 
 async def test_zones_are_chosen_by_name_id_and_filter() -> None:
     async def names(**params: Any) -> list[str]:
-        found = await describe_availability_zones(ASKED, params)
-        return [zone["ZoneName"][-1] for zone in found["AvailabilityZones"]]
+        found = await Zones(Sites()).describe(ASKED, params)
+        return [zone["ZoneName"] for zone in found["AvailabilityZones"]]
 
-    assert await names(ZoneNames=["us-gov-west-1b"]) == ["b"]
-    assert await names(ZoneIds=["usgw1-az1"]) == ["a"]
-    assert await names(ZoneNames=["us-gov-west-1b"], ZoneIds=["usgw1-az1"]) == []
-    assert await names(Filters=[{"Name": "zone-name", "Values": ["*b"]}]) == ["b"]
+    assert await names(ZoneNames=["north"]) == ["north"]
+    assert await names(ZoneIds=["usgw1-local"]) == ["local"]
+    assert await names(ZoneNames=["north"], ZoneIds=["usgw1-local"]) == []
+    assert await names(Filters=[{"Name": "zone-name", "Values": ["n*"]}]) == ["north"]
+    assert await names(Filters=[{"Name": "message", "Values": ["*simulated*"]}]) == ["north"]
     assert await names(Filters=[{"Name": "parent-zone-name", "Values": ["*"]}]) == []
-    with pytest.raises(BadRequest, match="us-gov-west-1c"):
-        await names(ZoneNames=["us-gov-west-1a", "us-gov-west-1c"])
+    with pytest.raises(BadRequest, match="east"):
+        await names(ZoneNames=["north", "east"])
+
+
+def test_a_request_names_a_zone_by_its_name_or_its_id() -> None:
+    assert zone_of(PLACE, {}) is None
+    assert zone_of(PLACE, {"AvailabilityZone": "north"}) == "north"
+    assert zone_of(PLACE, {"AvailabilityZoneId": "usgw1-north"}) == "north"
+    both = {"AvailabilityZone": "north", "AvailabilityZoneId": "usgw1-north"}
+    assert zone_of(PLACE, both) == "north"
+    for params, code in [
+        ({"AvailabilityZoneId": "use1-north"}, "InvalidAvailabilityZone"),
+        ({**both, "AvailabilityZone": "south"}, "InvalidParameterCombination"),
+    ]:
+        with pytest.raises(BadRequest) as caught:
+            zone_of(PLACE, params)
+        assert caught.value.code == code
 
 
 async def test_a_region_is_known_by_where_it_answers() -> None:
@@ -163,16 +208,16 @@ async def test_a_region_is_known_by_where_it_answers() -> None:
 @pytest.mark.parametrize(
     ("region", "id"),
     [
-        ("us-east-1", "use1-az1"),
-        ("ap-southeast-2", "apse2-az1"),
-        ("eu-central-1", "euc1-az1"),
-        ("us-gov-west-1", "usgw1-az1"),
-        ("our-cellar", "our-cellar-az1"),
-        ("us-eastern-1", "us-eastern-1-az1"),
+        ("us-east-1", "use1-north"),
+        ("ap-southeast-2", "apse2-north"),
+        ("eu-central-1", "euc1-north"),
+        ("us-gov-west-1", "usgw1-north"),
+        ("our-cellar", "our-cellar-north"),
+        ("us-eastern-1", "us-eastern-1-north"),
     ],
 )
-def test_a_zone_has_an_id_made_as_aws_makes_them(region: str, id: str) -> None:
-    assert zone_id(region, 0) == id
+def test_a_zone_has_an_id_with_the_prefix_that_aws_makes_of_a_region(region: str, id: str) -> None:
+    assert zone_id(region, "north") == id
 
 
 # --- errors -------------------------------------------------------------------------------------
