@@ -129,6 +129,21 @@ class Calendar:
         self._join(last)
         self._join(first)
 
+    def take_until(self, start_s: int, ends_s: Integers, units: Integers) -> None:
+        """Take many amounts from one moment on, each until its own end; ends ascend, once each."""
+        if not len(ends_s):
+            return
+        assert start_s < ends_s[0], "an end before the start"
+        times = np.union1d(self._times[: self._steps], np.append(ends_s, start_s))
+        free = self._free[np.searchsorted(self._times[: self._steps], times, side="right") - 1]
+        # What is still taken at a moment is what ends after it.
+        taken = np.append(units[::-1].cumsum()[::-1], 0)
+        is_after = times >= start_s
+        free[is_after] -= taken[np.searchsorted(ends_s, times[is_after], side="right")]
+        is_step = np.append(True, free[1:] != free[:-1])
+        self._times, self._free = times[is_step], free[is_step]
+        self._steps = len(self._times)
+
     def runs(self, units: int, start_s: int, end_s: int) -> Runs:
         """When at least `units` are free, within `[start_s, end_s)`."""
         first, last = self._span(start_s, end_s)

@@ -25,7 +25,6 @@ from craton.fleet.records import (
     HostMark,
     HostState,
     Lease,
-    LeaseKind,
     LeaseState,
     Reservation,
     ReservationState,
@@ -126,8 +125,8 @@ class Fleet:
         for reservation in self.reservations.values():
             if reservation.state in PROMISING:
                 self._restore_reservation(reservation, now_s)
-        for lease in self.leases.values():
-            self._restore_lease(lease, now_s)
+        for key, leases in self._placed().items():
+            self.book(key).restore(leases, now_s)
         for mark in self.marks.values():
             for hosts in self.inventory.find(mark.host):
                 self._mark(hosts, mark.state, now_s, [])
@@ -140,14 +139,13 @@ class Fleet:
         if reservation.hosts:
             book.restore_bound(np.array(reservation.hosts, np.int32))
 
-    def _restore_lease(self, lease: Lease, now_s: int) -> None:
-        if lease.state is LeaseState.WAITING or lease.reservation is not None:
-            return
-        book = self.book(lease.pool)
-        hosts, masks = np.array(lease.hosts, np.int32), np.array(lease.masks, np.uint32)
-        book.pool.restore(hosts, masks)
-        if lease.kind is LeaseKind.ON_DEMAND:
-            book.sit(lease.id, hosts, now_s, lease.until_s, [])
+    def _placed(self) -> dict[str, list[Lease]]:
+        """By pool: the leases that hold chips of it, and not of a reservation's hosts."""
+        placed: dict[str, list[Lease]] = {}
+        for lease in self.leases.values():
+            if lease.state is not LeaseState.WAITING and lease.reservation is None:
+                placed.setdefault(lease.pool, []).append(lease)
+        return placed
 
     def add(self, transaction: Transaction, record: Record) -> Record:
         """Keep a new promise or lease."""

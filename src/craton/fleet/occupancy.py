@@ -89,6 +89,34 @@ class Occupancy:
             freed = (before == end_s) & (left < end_s)
             self._shift(units[freed], left[freed], end_s, 1, undo)
 
+    def restore(self, held: Sequence[tuple[str, Units, int | None]], now_s: int) -> None:
+        """Enter who held units before, and until when: the same as `hold` for each in turn.
+
+        Before that nobody holds any, and none is set apart.
+        """
+        if not held:
+            return
+        ends = [FOREVER_S if until_s is None else until_s for _, _, until_s in held]
+        counts = [len(units) for _, units, _ in held]
+        numbers = np.repeat(np.arange(1, len(held) + 1, dtype=np.int32), counts)
+        self._numbers = {holder: number for number, (holder, _, _) in enumerate(held, start=1)}
+        self._last_number = len(held)
+        units = np.concatenate([units for _, units, _ in held])
+        order = units.argsort(kind="stable")
+        units, numbers = units[order], numbers[order]
+        self._ends[units], self._holder[units] = np.array(ends, np.int64)[numbers - 1], numbers
+        again = (units[1:] == units[:-1]).nonzero()[0]
+        for unit in np.unique(units[again]).tolist():
+            first, last = np.searchsorted(units, (unit, unit + 1)).tolist()
+            sharing: list[int] = numbers[first:last].tolist()
+            holders = {number: ends[number - 1] for number in sharing}
+            self._several[unit], self._holder[unit] = holders, _SEVERAL
+            self._ends[unit] = max(holders.values())
+        until, count = np.unique(self._ends[self._ends > now_s], return_counts=True)
+        self._calendar.take_until(now_s, until, count)
+        if self._watts is not None:
+            self._watts.take_until(now_s, until, count * self._unit_w)
+
     def set_apart(self, unit: int, now_s: int, undo: Undo) -> None:
         """Count a unit no more: it isn't among those that can be promised, held or not."""
         self._set_apart(unit, now_s, 1, undo)

@@ -72,6 +72,22 @@ class Pool:
         """Take chips for a lease that already holds them: also on hosts not usable any more."""
         self._take(hosts, masks, of=~self.taken[hosts] & self.full)
 
+    def restore_all(self, hosts: Numbers, masks: Masks) -> None:
+        """The same for many leases together, hosts in any order and in several of them."""
+        if not len(hosts):
+            return
+        order = hosts.argsort(kind="stable")
+        hosts, masks = hosts[order], masks[order]
+        is_first = np.ones(len(hosts), np.bool_)
+        np.not_equal(hosts[1:], hosts[:-1], out=is_first[1:])
+        starts = is_first.nonzero()[0]
+        together = np.bitwise_or.reduceat(masks, starts)
+        chips = np.add.reduceat(np.bitwise_count(masks), starts, dtype=np.int32)
+        twice = chips != np.bitwise_count(together)
+        if twice.any():
+            raise Internal(f"Chips are held twice, {_shown(hosts[starts], together, twice)}.")
+        self.restore(hosts[starts], together)
+
     def _take(self, hosts: Numbers, masks: Masks, *, of: Masks) -> None:
         wrong = (masks & ~of) != 0
         if wrong.any() or not _ascending(hosts) or not masks.all():

@@ -4,7 +4,6 @@ Three views are kept in step by the methods here, each of which notes how to tak
 `pool` (chips, now), `calendar` (units, over time) and, where the site's power is capped, `watts`.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from craton.fleet.inventory import PoolPlan
 from craton.fleet.occupancy import Occupancy, Undo, Units
 from craton.fleet.pool import Masks, Pool
 from craton.fleet.pool_layout import Numbers
-from craton.fleet.records import HostState
+from craton.fleet.records import HostState, Lease, LeaseKind
 from craton.kernel.errors import Conflict
 
 
@@ -41,7 +40,7 @@ class PoolBook:
         self._unit_w = (plan.draw_w or 0) * plan.hosts_per_unit
         self.watts = watts if self._unit_w else None
         self.occupancy = Occupancy(self.all_units, self.calendar, self.watts, self._unit_w)
-        self._first_leaves = [segment.first_leaf for segment in plan.segments]
+        self._racks: dict[int, str] = {}
 
     def units_of(self, hosts: Numbers) -> list[int]:
         """The units that some hosts belong to, once each."""
@@ -123,6 +122,16 @@ class PoolBook:
     def rise(self, holder: str, hosts: Numbers, now_s: int, undo: Undo) -> None:
         """Let the units of these hosts be promised again."""
         self.occupancy.drop(holder, self._units(hosts), now_s, undo)
+
+    def restore(self, leases: Sequence[Lease], now_s: int) -> None:
+        """Enter leases that were granted by a state process before this one, all at once."""
+        hosts = [np.array(lease.hosts, np.int32) for lease in leases]
+        masks = [np.array(lease.masks, np.uint32) for lease in leases]
+        self.pool.restore_all(np.concatenate(hosts), np.concatenate(masks))
+        sitting = [at for at, lease in enumerate(leases) if lease.kind is LeaseKind.ON_DEMAND]
+        self.occupancy.restore(
+            [(leases[at].id, self._units(hosts[at]), leases[at].until_s) for at in sitting], now_s
+        )
 
     def mark(self, host: int, state: HostState | None, now_s: int, undo: Undo) -> None:
         """Set a host aside, or with None take it into use again, and let the calendar know."""
@@ -239,7 +248,7 @@ class PoolBook:
 
     def names(self, hosts: Sequence[int]) -> list[str]:
         """The names of hosts, in their order."""
-        layout, plan = self.pool.layout, self.plan
+        layout = self.pool.layout
         at = np.array(hosts, np.int32)
         leaves = layout.leaf_of_host[at]
         numbers = at - layout.leaf_start[leaves] + 1
@@ -247,8 +256,13 @@ class PoolBook:
         last, rack = -1, ""
         for leaf, number in zip(leaves.tolist(), numbers.tolist(), strict=True):
             if leaf != last:
-                segment = plan.segments[bisect_right(self._first_leaves, leaf) - 1]
-                name = segment.rack_name(leaf - segment.first_leaf)
-                last, rack = leaf, f"{plan.zone}/{segment.row}/{name}/"
+                last, rack = leaf, self._rack(leaf)
             found.append(f"{rack}{number}")
         return found
+
+    def _rack(self, leaf: int) -> str:
+        """The path of a leaf's hosts, made once."""
+        known = self._racks.get(leaf)
+        if known is None:
+            known = self._racks[leaf] = f"{self.plan.leaf_name(leaf)}/"
+        return known

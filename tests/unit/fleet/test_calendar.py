@@ -162,3 +162,20 @@ def test_no_stretch_meets_nothing() -> None:
     some = Calendar("units", 1).runs(1, 0, 10)
     assert len(none.within(some)) == len(some.within(none)) == 0
     assert none.first(1) is None
+
+
+@given(promises, st.integers(1, LAST - 2), st.dictionaries(st.integers(1, LAST), st.integers(1, 3)))
+def test_taking_until_many_ends_is_taking_until_each(
+    wanted: list[tuple[tuple[int, int], int]], start: int, ends: dict[int, int]
+) -> None:
+    ends = {end: units for end, units in sorted(ends.items()) if end > start}
+    at_once, one_by_one = filled(wanted)[0], filled(wanted)[0]
+    at_once.take_until(start, np.array(list(ends), np.int64), np.array(list(ends.values())))
+    for end, units in ends.items():
+        one_by_one.shift(start, end, -units)
+    assert at_once.steps == one_by_one.steps
+    for calendar in (at_once, one_by_one):
+        calendar.shift(start, LAST, 1)  # it can still be written to
+    assert [each.tolist() for each in at_once.skyline(0, LAST)] == [
+        each.tolist() for each in one_by_one.skyline(0, LAST)
+    ]

@@ -158,3 +158,32 @@ def test_a_unit_that_two_sit_on_is_taken_until_the_last_of_them_ends() -> None:
     sat.drop(first, [])
     assert len(sat.occupancy) == 0
     sat.check()
+
+
+def test_who_held_before_is_entered_at_once_as_one_after_the_other() -> None:
+    rng = random.Random(3)
+    for _ in range(30):
+        now_s = 20
+        held = [
+            (f"lease-{number}", array(some(rng)), rng.choice((None, 10, 20, 21, 40, 60)))
+            for number in range(rng.randint(0, 8))
+        ]
+        one_by_one, at_once = Sat(), Sat()
+        for sat in (one_by_one, at_once):
+            sat.calendar.shift(30, 50, -3)  # a promise
+        for holder, units, until_s in held:
+            one_by_one.occupancy.hold(holder, units, now_s, until_s, [])
+        at_once.occupancy.restore(held, now_s)
+        assert state_of(at_once, now_s) == state_of(one_by_one, now_s)
+        for holder, units, _ in rng.sample(held, len(held)):
+            for sat in (one_by_one, at_once):
+                sat.occupancy.drop(holder, units, now_s + 5, [])
+            assert state_of(at_once, now_s + 5) == state_of(one_by_one, now_s + 5)
+
+
+def state_of(sat: Sat, now_s: int) -> tuple[list[list[int]], ...]:
+    return (
+        [each.tolist() for each in sat.calendar.skyline(now_s, FOREVER_S)],
+        [each.tolist() for each in sat.watts.skyline(now_s, FOREVER_S)],
+        [[sat.occupancy.end(unit) for unit in range(UNITS)]],
+    )

@@ -177,3 +177,24 @@ def test_a_layout_out_of_order_is_refused() -> None:
         Layout(4, hosts_of(0, 1, 1), hosts_of(0, 0), hosts_of(0))
     with pytest.raises(AssertionError, match="power rows"):
         Layout(4, hosts_of(0, 1, 2), hosts_of(0, 1), hosts_of(3, 3))
+
+
+def test_many_leases_are_restored_at_once_as_one_after_the_other() -> None:
+    one_by_one, at_once = pool_of([[2, 2], [3]]), pool_of([[2, 2], [3]])
+    leases = [((5, 6), (0b1111, 0b0011)), ((0, 6), (0b1111, 0b0100)), ((1, 2), (0b1000, 0b1111))]
+    for hosts, masks in leases:
+        one_by_one.restore(hosts_of(*hosts), masks_of(*masks))
+    at_once.restore_all(
+        hosts_of(*(host for hosts, _ in leases for host in hosts)),
+        masks_of(*(mask for _, masks in leases for mask in masks)),
+    )
+    assert snapshot(at_once) == snapshot(one_by_one)
+    at_once.check()
+    at_once.restore_all(hosts_of(), masks_of())
+
+
+def test_leases_restored_at_once_that_hold_a_chip_twice_are_a_fault() -> None:
+    pool = pool_of([[2]])
+    with pytest.raises(Internal, match="host 1"):
+        pool.restore_all(hosts_of(1, 0, 1), masks_of(0b0011, 0b1111, 0b0110))
+    assert not pool.taken.any()
