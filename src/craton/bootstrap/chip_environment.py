@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from craton.bootstrap.discovery import PROCESSOR
+from craton.fleet.run_records import PROCESSOR
 
 NEURON_CORES: Mapping[str, int] = {
     "inferentia2": 2,

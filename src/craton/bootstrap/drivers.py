@@ -18,13 +18,11 @@ from typing import Protocol
 import msgspec
 
 from craton.bootstrap.chip_environment import chip_environment
-from craton.bootstrap.discovery import PROCESSOR
 from craton.bootstrap.shim_contract import CONTROL, LOCK, TASK, Ending, Stop, Task, Word
 from craton.bootstrap.shim_processes import kill_marked
 from craton.fleet.contract import LeaseView
-from craton.fleet.fleet_file import DriverKind
 from craton.fleet.run_folder import RunFolder
-from craton.fleet.run_records import NOTHING_RAN, Order, Result, Started
+from craton.fleet.run_records import NOTHING_RAN, PROCESSOR, Order, Result, Started
 from craton.kernel.clock import Clock
 from craton.kernel.errors import BadRequest
 from craton.kernel.files import write_private
@@ -199,7 +197,7 @@ class SimulatedDriver:
 
 @dataclass(frozen=True, slots=True)
 class Drivers:
-    """The drivers there are."""
+    """The drivers there are, by the name that a fleet file has for each."""
 
     by_kind: Mapping[str, Driver]
 
@@ -212,7 +210,7 @@ def open_drivers(folder: RunFolder, clock: Clock, output: Path) -> Drivers:
     """Every kind of driver that a fleet file can name."""
     local = LocalDriver(folder, clock, output)
     simulated = SimulatedDriver(folder, clock, local)
-    return Drivers({DriverKind.LOCAL: local, DriverKind.SIMULATED: simulated})
+    return Drivers({"local": local, "simulated": simulated})
 
 
 def _ranks(order: Order, chip: str, chips: list[int]) -> tuple[dict[str, str], ...]:

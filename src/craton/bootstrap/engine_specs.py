@@ -16,6 +16,7 @@ from craton.kernel.errors import CratonError
 from craton.kernel.log import Log
 from craton.models.card import MODELS, EmbeddedSource, Modality, ModelCard
 from craton.models.engines.embedded import embeddings_specification, specification
+from craton.models.engines.embedded.link import AWAY
 from craton.store.kind import Change
 
 WEIGHTS_RETRY_S = 30
@@ -28,8 +29,15 @@ class EngineKeeper:
     """Starts and stops engine processes as models come and go."""
 
     def __init__(
-        self, settings: Settings, supervisor: Supervisor, log: Log, locate: Locate
+        self,
+        settings: Settings,
+        supervisor: Supervisor,
+        log: Log,
+        locate: Locate,
+        *,
+        waits: bool = False,
     ) -> None:
+        """`waits`: nothing is started before `lend` has said that engines may use the machine."""
         self._settings = settings
         self._supervisor = supervisor
         self._log = log
@@ -38,6 +46,10 @@ class EngineKeeper:
         self._running: dict[str, ModelCard] = {}
         self._doorbells: dict[str, Doorbell] = {}
         self._asked: set[str] = set()
+        self._is_lent = not waits
+        self._why_not: str | None = None
+        self.needed = asyncio.Event()
+        """Set once some model needs an engine process."""
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._keep())
@@ -50,9 +62,16 @@ class EngineKeeper:
         if card is not None and isinstance(card.source, EmbeddedSource):
             if card.source.weights is None or self._settings.engine == "embedded":
                 self._wanted[change.id] = card
+                self.needed.set()
         else:
             self._wanted.pop(change.id, None)
         self._changed.set()
+
+    def lend(self, why_not: str | None) -> None:
+        """Let engines use the machine; or stop them, and have their clients told why."""
+        if not self._is_lent or why_not != self._why_not:
+            self._is_lent, self._why_not = True, why_not
+            self._changed.set()
 
     async def close(self) -> None:
         """Stop keeping; the supervisor ends the processes."""
@@ -65,6 +84,11 @@ class EngineKeeper:
         while True:
             await self._changed.wait()
             self._changed.clear()
+            if not self._is_lent:
+                continue
+            await self._come_or_go()
+            if self._why_not is not None:
+                continue
             for model in [m for m in self._running if self._wanted.get(m) != self._running[m]]:
                 del self._running[model]
                 self._asked.discard(model)
@@ -78,6 +102,22 @@ class EngineKeeper:
                     self._hang(model)
                 else:
                     await self._start(card)
+
+    async def _come_or_go(self) -> None:
+        """Say beside each socket whether its process was taken away for a time, and why."""
+        for model in self._wanted:
+            away = Path(self._settings.engine_socket(model)).with_suffix(AWAY)
+            if self._why_not is None:
+                away.unlink(missing_ok=True)
+            else:
+                away.write_text(self._why_not, encoding="utf-8")
+        if self._why_not is not None:
+            self._asked.clear()
+            for model in list(self._doorbells):
+                self._doorbells.pop(model).close()
+            for model in list(self._running):
+                del self._running[model]
+                await self._supervisor.stop_one(child_name(model))
 
     def _hang(self, model: str) -> None:
         """Hang a doorbell; the process starts when it rings."""

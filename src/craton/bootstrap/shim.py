@@ -234,7 +234,8 @@ class Shim:
         while kill_marked(self._task.run) and loop.time() < by:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         closed = [output.closed for output in self._outputs]
-        await asyncio.wait(closed, timeout=OUTPUT_WITHIN_S)
+        if closed:
+            await asyncio.wait(closed, timeout=OUTPUT_WITHIN_S)
 
     def _say(self, text: str) -> None:
         self._log.write(f"craton: {text}\n".encode())

@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import msgspec
 from craton.bootstrap.databases import choose
 from craton.bootstrap.engine_specs import EngineKeeper
 from craton.bootstrap.logfile import keep_small
+from craton.bootstrap.machine_lease import FirstOwner, MachineLease
 from craton.bootstrap.settings import Settings, checked
 from craton.bootstrap.supervisor import Supervisor, listen, specs
 from craton.bootstrap.tls import keep_renewed, prepare
@@ -35,6 +36,8 @@ class Running(msgspec.Struct, frozen=True):
     settings: Settings
     supervisor: Supervisor
     url: str
+    machine: MachineLease
+    """Whether models may run on this machine now."""
 
 
 @asynccontextmanager
@@ -55,15 +58,26 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
         with settings.log.open("ab", buffering=0) as output:
             supervisor = Supervisor(clock=clock, log=log, output=output)
             keeper = EngineKeeper(
-                settings, supervisor, log, Weights(settings.data / "weights").locate
+                settings, supervisor, log, Weights(settings.data / "weights").locate, waits=True
             )
             for spec in specs(settings, listening):
                 supervisor.start(spec)
-            state = _follow(settings, keeper, clock, log)
+            owner = FirstOwner()
+            state = _follow(settings, (keeper.apply, owner.apply), clock, log)
+            lease = MachineLease(
+                state,
+                owner,
+                keeper.lend,
+                token_file=settings.data / "machine_lease",
+                clock=clock,
+                log=log,
+            )
             loop = asyncio.get_running_loop()
+            opened = loop.create_task(state.open())
             background = [
-                loop.create_task(state.open()),
+                opened,
                 loop.create_task(keep_small(settings.log)),
+                loop.create_task(lease.run(opened, keeper.needed)),
             ]
             if settings.is_secured and settings.tls_certificate is None:
                 renewing = keep_renewed(settings, clock=clock, log=log, machine=machine)
@@ -78,9 +92,9 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
                 }
                 settings.endpoint.write_bytes(msgspec.json.encode(endpoint))
                 if settings.fleet is not None:
-                    await background[0]
+                    await opened
                     await apply_fleet(state, settings.fleet)
-                yield Running(settings, supervisor, url)
+                yield Running(settings, supervisor, url, lease)
             finally:
                 for task in background:
                     task.cancel()
@@ -91,12 +105,15 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
                 shutil.rmtree(run, ignore_errors=True)
 
 
-def _follow(settings: Settings, keeper: EngineKeeper, clock: Clock, log: Log) -> StateClient:
+def _follow(
+    settings: Settings, takers: Sequence[Callable[[Change], None]], clock: Clock, log: Log
+) -> StateClient:
     """Follow the catalogue, so that each model that needs an engine process has one."""
 
     def apply(changes: Sequence[Change]) -> None:
         for change in changes:
-            keeper.apply(change)
+            for take in takers:
+                take(change)
 
     return StateClient(
         settings.state_socket,

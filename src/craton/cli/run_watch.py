@@ -8,6 +8,7 @@ from craton.apis.native.runs_contract import RunLog, RunView
 from craton.cli.capacity_terms import IMAGINED, utc
 from craton.cli.connection import Connection, segment
 from craton.cli.output import price, print_json, printable
+from craton.fleet.records import EndReason
 from craton.fleet.run_records import NOTHING_RAN, RunState
 from craton.kernel.clock import Clock
 from craton.kernel.errors import BadRequest, Unavailable
@@ -110,7 +111,7 @@ class Watch:
         elif run.state is RunState.SIMULATED:
             until = f"until {utc(run.ends_s)} UTC" if run.ends_s else "until Ctrl-C"
             self._say(f"{run.id}: {IMAGINED} {run.chips} x {run.chip} are held {until}")
-        elif run.state is RunState.RUNNING and run.reason is not None:
+        elif run.state is RunState.RUNNING and run.reason not in (None, EndReason.RELEASED):
             self._say(f"{run.id}: its lease ends {utc(run.ends_s)} UTC: {run.reason}")
         elif run.state in (RunState.STARTING, RunState.RUNNING):
             where = ", ".join(run.hosts[:4]) + (" …" if len(run.hosts) > 4 else "")

@@ -17,14 +17,10 @@ from craton.cli.output import day_and_time, price, print_json, print_lines, prin
 from craton.cli.run_watch import Watch, signal_number, words_of
 from craton.fleet.records import LeaseKind
 from craton.fleet.run_folder import RUNS_FOLDER, RunFolder
-from craton.fleet.run_records import GRACE_S_MAX, RANKS_MAX, Order
+from craton.fleet.run_records import GRACE_S_MAX, HERE, RANKS_MAX, Order
 from craton.kernel.clock import SystemClock
 from craton.kernel.errors import BadRequest, CratonError
 from craton.kernel.ids import Ids
-
-HERE = "local/craton.local"
-"""The pool of this machine: where a run goes that asks for nothing."""
-
 
 app = typer.Typer(
     help=(

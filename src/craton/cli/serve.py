@@ -76,7 +76,11 @@ async def _serve(
         await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
             model = ready.result()
-            if not quiet or once:
+            if model is None:
+                if once:
+                    raise EngineNotReady(f"No model answers. {now.machine.why_not}")
+                told.print(f"Models wait. {now.machine.why_not} All else is served at {now.url}.")
+            elif not quiet or once:
                 await asyncio.to_thread(
                     _greet, now, model, clock, quiet=quiet, once=once, as_json=as_json
                 )
@@ -90,8 +94,8 @@ async def _serve(
             )
 
 
-async def _until_ready(now: Running, told: Console, clock: Clock) -> str:
-    """Wait until the default model answers; its name."""
+async def _until_ready(now: Running, told: Console, clock: Clock) -> str | None:
+    """Wait until the default model answers; its name, or None while its machine is leased."""
     trust = read_endpoint(now.settings.data).trust
     connection = Connection(now.url, "", timeout_s=POLL_TIMEOUT_S, trust=trust)
     deadline_ns = clock.monotonic_ns() + READY_TIMEOUT_S * 1_000_000_000
@@ -100,6 +104,8 @@ async def _until_ready(now: Running, told: Console, clock: Clock) -> str:
             try:
                 return await asyncio.to_thread(default_model, connection)
             except (EngineNotReady, Unavailable) as error:
+                if now.machine.why_not is not None:
+                    return None
                 if clock.monotonic_ns() > deadline_ns:
                     raise EngineTimeout(
                         f"{now.settings.default_model} was not ready after {READY_TIMEOUT_S} s. "

@@ -11,6 +11,10 @@ import msgspec
 from craton.fleet.contract import LeaseView, Owner
 from craton.fleet.records import EndReason
 
+HERE = "local/craton.local"
+"""The pool of the machine that Craton runs on."""
+PROCESSOR = "cpu"
+"""Its chip, where it has no accelerator: a processor, which what runs on it shares."""
 NOTHING_RAN = 69
 """The exit status of a run on simulated capacity: EX_UNAVAILABLE of sysexits.h, never success."""
 NOTICE_BEFORE_S = 120

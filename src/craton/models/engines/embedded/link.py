@@ -25,6 +25,10 @@ from craton.models.engines.embedded.link_messages import (
     StopRequest,
 )
 
+AWAY = ".away"
+"""The suffix of a file beside a socket: the process was taken away, and the file says why."""
+AWAY_RETRY_S = 60
+
 Facts = TypeVar("Facts", bound=Ready)
 """What a process says of itself."""
 Answer = TypeVar("Answer", bound=Reply)
@@ -99,12 +103,21 @@ class Line(Generic[Facts, Answer]):
                         raise EngineNotReady(f"The engine {self._name} is closed.")
                     if link := await self._attempt():
                         return link
+                    self._check_away()
                     await asyncio.sleep(limits.retry_seconds)
         except TimeoutError as error:
             raise EngineNotReady(
                 f"The engine {self._name} is {self._doing} after {limits.ready_seconds:g} s. "
                 f"{self._advice}"
             ) from error
+
+    def _check_away(self) -> None:
+        """EngineNotReady at once where waiting can't help."""
+        try:
+            why = self._socket.with_suffix(AWAY).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        raise EngineNotReady(f"The engine {self._name} is away. {why}", retry_after_s=AWAY_RETRY_S)
 
     async def _attempt(self) -> "Link[Facts, Answer] | None":
         link = Link[Facts, Answer](self._contract, self._name, self._limits)
