@@ -4,6 +4,7 @@ A resource is the instance type; the replica of its usage record is the promise 
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from craton.economics.budgets import Budgets
 from craton.economics.contract import Hold
@@ -25,6 +26,20 @@ LEASE_METERS: Mapping[LeaseKind, Meter] = {
 Payer = Reservation | Lease
 
 
+class Coverage(Protocol):
+    """Who knows what use is paid by a commitment over years."""
+
+    def cover(
+        self, transaction: Transaction, payer: Payer, chips: int, from_s: int, until_s: int
+    ) -> int:
+        """Count use of so many chips; for how many of the seconds it costs nothing by itself."""
+        ...
+
+    def is_refused(self, account: str, pool: str) -> bool:
+        """Whether an account has no right to more of a pool than it is committed to."""
+        ...
+
+
 class Charges:
     """Rates capacity with the price book, and enters it in the same commit as the decision."""
 
@@ -33,6 +48,7 @@ class Charges:
         self._ledger = ledger
         self._budgets = budgets
         self._ids = ids
+        self.coverage: Coverage | None = None
 
     def rate(self, resource: str, meter: Meter, chip_seconds: int, at_ms: int) -> Rated:
         """What so many chip-seconds cost; BadRequest where no price file has a price for them.
@@ -92,6 +108,34 @@ class Charges:
             quantities={str(meter): quantity for meter, quantity in quantities.items()},
         )
         self._ledger.enter(transaction, record, rated)
+
+    def bill(
+        self,
+        transaction: Transaction,
+        payer: Payer,
+        resource: str,
+        meter: Meter,
+        *,
+        chips: int,
+        from_s: int,
+        until_s: int,
+    ) -> Rated:
+        """Enter the use of so many chips; what a commitment covers costs nothing here."""
+        seconds = until_s - from_s
+        covered_s = 0
+        if self.coverage is not None:
+            covered_s = self.coverage.cover(transaction, payer, chips, from_s, until_s)
+        if covered_s == seconds:
+            at_ms = transaction.now_ms
+            rated = Rated(Nanos(0), self._currency(resource, at_ms), None, Nanos(0))
+        else:
+            rated = self.rate(resource, meter, chips * (seconds - covered_s), transaction.now_ms)
+        self.enter(transaction, payer, resource, {meter: chips * seconds}, rated)
+        return rated
+
+    def is_refused(self, account: str, pool: str) -> bool:
+        """Whether a commitment of an account says that it gets no more of a pool."""
+        return self.coverage is not None and self.coverage.is_refused(account, pool)
 
     def credit(
         self, transaction: Transaction, payer: Payer, resource: str, amount: int, currency: str

@@ -226,7 +226,10 @@ class Fleet:
         return sum(
             each.total_hosts
             for each in self.reservations.values()
-            if each.account == account and each.block is not None and each.state in PROMISING
+            if each.account == account
+            and each.block is not None
+            and each.commitment is None
+            and each.state in PROMISING
         )
 
     def is_simulated(self, pool: str) -> bool:

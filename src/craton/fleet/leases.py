@@ -140,7 +140,15 @@ class LeaseDesk:
             has = sorted({book.plan.type.chip for book in self.fleet.books.values()})
             what = " ".join(each for each in named if each is not None)
             raise NotFound(f"Nothing in the fleet is {what}. It has {', '.join(has) or 'nothing'}.")
-        return found
+        account = command.owner.account
+        allowed = [each for each in found if not self._charges.is_refused(account, each.plan.key)]
+        if not allowed:
+            raise Conflict(
+                "Your commitment gives you no more of that than it says. Name one of its "
+                "reservations; `craton capacity list` shows them.",
+                code=NO_ROOM,
+            )
+        return allowed
 
     def _place(
         self, book: PoolBook, asked: Demand, lease: Lease, transaction: Transaction
@@ -280,11 +288,15 @@ class LeaseDesk:
         seconds = now_s - lease.billed_s
         if seconds <= 0:
             return lease
-        resource = self.fleet.book(lease.pool).plan.type.name
-        meter = LEASE_METERS[lease.kind]
-        chip_s = lease.chips * seconds
-        rated = self._charges.rate(resource, meter, chip_s, transaction.now_ms)
-        self._charges.enter(transaction, lease, resource, {meter: chip_s}, rated)
+        rated = self._charges.bill(
+            transaction,
+            lease,
+            self.fleet.book(lease.pool).plan.type.name,
+            LEASE_METERS[lease.kind],
+            chips=lease.chips,
+            from_s=lease.billed_s,
+            until_s=now_s,
+        )
         billed = msgspec.structs.replace(
             lease,
             billed_s=now_s,
@@ -307,7 +319,7 @@ class LeaseDesk:
         """Let a lease that waits have what is free now; None where it has to go on waiting."""
         for key in lease.pools:
             book = self.fleet.books.get(key)
-            if book is None:
+            if book is None or book.plan.exclusive_to not in (None, lease.account):
                 continue
             asked = demand_of(lease)
             found = self._place(book, asked, lease, transaction)

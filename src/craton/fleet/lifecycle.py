@@ -6,6 +6,7 @@ or after a restart; each thing is done once, since doing it changes the state th
 
 import heapq
 from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
@@ -31,6 +32,18 @@ from craton.kernel.clock import Clock
 from craton.store.documents import Transaction
 
 _Due = tuple[int, str]
+
+
+class Dated(Protocol):
+    """What has days of its own on which something is to be done."""
+
+    def advance(self, transaction: Transaction) -> list[str]:
+        """Do all that is due by now; what was done."""
+        ...
+
+    def next_s(self) -> int | None:
+        """When something is due next; None: not by time."""
+        ...
 
 
 def due_s(record: Reservation | Lease) -> int | None:
@@ -80,9 +93,11 @@ class Lifecycle:
         charges: Charges,
         *,
         losses: Losses,
+        commitments: Dated,
         clock: Clock,
     ) -> None:
         self.fleet = fleet
+        self._commitments = commitments
         self._losses = losses
         self._clock = clock
         self._promises = promises
@@ -105,7 +120,8 @@ class Lifecycle:
     def advance(self, transaction: Transaction, _: Advance) -> Advanced:
         """Do all that is due by now."""
         now_s = transaction.now_ms // 1000
-        events: list[str] = []
+        # First of all, since their months are counted as things stood when they were over.
+        events = self._commitments.advance(transaction)
         done: list[_Due] = []
         while self._agenda and self._agenda[0][0] <= now_s:
             entry = heapq.heappop(self._agenda)
@@ -132,6 +148,10 @@ class Lifecycle:
             heapq.heappush(self._agenda, entry)
 
     def _next_s(self) -> int | None:
+        found = [each for each in (self._commitments.next_s(), self._noted_s()) if each is not None]
+        return min(found, default=None)
+
+    def _noted_s(self) -> int | None:
         while self._agenda:
             due, id = self._agenda[0]
             record = self._record(id)
@@ -290,7 +310,7 @@ class Lifecycle:
 
     def _credit(self, transaction: Transaction, reservation: Reservation) -> None:
         """Give back what was paid for units that couldn't be given."""
-        if not reservation.short_s or reservation.block is None:
+        if not reservation.short_s or reservation.block is None or reservation.commitment:
             return
         book = self.fleet.book(reservation.pool)
         resource = book.plan.type.name

@@ -239,6 +239,12 @@ def extendable(reservation: Reservation, hours: int, now_s: int) -> int:
             "ModifyCapacityReservation.",
             code=terms.INVALID,
         )
+    if reservation.commitment is not None:
+        raise BadRequest(
+            f"{reservation.id} is kept for the commitment {reservation.commitment}, which says "
+            "until when. Buy another block.",
+            code=terms.INVALID,
+        )
     states = (ReservationState.SCHEDULED, ReservationState.ACTIVE, ReservationState.UNAVAILABLE)
     if reservation.state not in states:
         raise BadRequest(

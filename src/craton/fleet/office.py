@@ -12,6 +12,7 @@ from craton.economics.prices import PriceBook
 from craton.fleet import contract
 from craton.fleet import reservation_contract as divided
 from craton.fleet.charges import Charges
+from craton.fleet.commitment_office import CommitmentOffice
 from craton.fleet.fleet import Fleet
 from craton.fleet.fleet_file import (
     DriverKind,
@@ -98,8 +99,23 @@ class FleetOffice:
         self.leases = LeaseDesk(self.fleet, charges, ids)
         self.watch = Watch(self.fleet, clock)
         self.losses = Losses(self.fleet, self.leases, self.watch)
+        self.commitments = CommitmentOffice(
+            self.fleet,
+            self.promises,
+            self.leases,
+            charges,
+            ledger=books.ledger,
+            types=self._types,
+            clock=clock,
+        )
         self.lifecycle = Lifecycle(
-            self.fleet, self.promises, self.leases, charges, losses=self.losses, clock=clock
+            self.fleet,
+            self.promises,
+            self.leases,
+            charges,
+            losses=self.losses,
+            commitments=self.commitments.desk,
+            clock=clock,
         )
         self._views = Views(self.fleet, charges)
 
@@ -112,6 +128,7 @@ class FleetOffice:
             self.fleet.replace(self._inventory(text.text))
         self.fleet.load(connection, self._now_ms() // 1000)
         self._fleets.load(connection)
+        self.commitments.desk.load(connection)
         self.lifecycle.note_all()
 
     def _now_ms(self) -> int:
@@ -129,6 +146,7 @@ class FleetOffice:
         """Put a fleet file in force."""
         inventory = self._inventory(command.text)
         replace_inventory(self.fleet, transaction, inventory)
+        self.commitments.desk.enforce(transaction.undo)
         text = FleetText(command.text, transaction.now_ms)
         if transaction.find(FLEET, _FLEET_ID) is None:
             transaction.add(FLEET, _FLEET_ID, text, account="", name=_FLEET_ID)
@@ -209,6 +227,7 @@ class FleetOffice:
             "request_lease": (contract.RequestLease, self._lease(leases.request)),
             "end_lease": (contract.EndLease, self._lease(leases.end)),
             "advance": (contract.Advance, self.lifecycle.advance),
+            **self.commitments.commands(),
         }
 
     def memory(self) -> dict[str, tuple[Any, Callable[[Any, Any], msgspec.Struct]]]:
@@ -236,6 +255,7 @@ class FleetOffice:
             "fleet_due": (contract.DueQuery, lambda _, __: self.lifecycle.due()),
             "alive": (contract.Alive, lambda _, alive: self.watch.hear(alive)),
             "leases": (contract.LeasesQuery, lambda _, query: self.read_leases(query)),
+            **self.commitments.memory(),
         }
 
     def _promise(self, run: Callable[[Transaction, Any], Reservation]) -> Single:

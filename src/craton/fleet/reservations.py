@@ -73,6 +73,11 @@ class Promises:
             )
         self._check_fresh(sealed, command.offer)
         book = self.fleet.book(sealed.pool)
+        if book.plan.exclusive_to not in (None, owner.account):
+            raise Conflict(
+                f"{sealed.pool} was given to another account alone meanwhile. Search again.",
+                code="InsufficientInstanceCapacity",
+            )
         hosts = sealed.units * book.plan.hosts_per_unit
         if book.plan.ultraserver is None:
             terms.check_total(hosts, self.fleet.in_use(owner.account))
@@ -280,6 +285,8 @@ class Promises:
                 code=terms.INVALID,
             )
         for book in books:
+            if self._charges.is_refused(command.owner.account, book.plan.key):
+                continue
             units, rest = divmod(command.hosts, book.plan.hosts_per_unit)
             end_s = command.end_s if command.end_s is not None else terms.DAY_S << 24
             if rest or book.free(now_s, end_s) < units:
@@ -410,12 +417,15 @@ class Promises:
         if reservation.block is not None or until_s <= reservation.billed_s:
             return reservation
         book = self.fleet.book(reservation.pool)
-        chips = len(reservation.hosts) * reservation.chips_per_host
-        chip_s = chips * (until_s - reservation.billed_s)
-        resource = book.plan.type.name
-        rated = self._charges.rate(resource, Meter.ON_DEMAND_CHIP_S, chip_s, transaction.now_ms)
-        quantities = {Meter.ON_DEMAND_CHIP_S: chip_s}
-        self._charges.enter(transaction, reservation, resource, quantities, rated)
+        rated = self._charges.bill(
+            transaction,
+            reservation,
+            book.plan.type.name,
+            Meter.ON_DEMAND_CHIP_S,
+            chips=len(reservation.hosts) * reservation.chips_per_host,
+            from_s=reservation.billed_s,
+            until_s=until_s,
+        )
         billed = msgspec.structs.replace(
             reservation,
             billed_s=until_s,

@@ -233,6 +233,8 @@ class Views:
     def _idle(self, reservation: Reservation, resource: str, idle_s: int) -> int:
         is_block = reservation.block is not None
         meter = Meter.BLOCK_CHIP_S if is_block else Meter.ON_DEMAND_CHIP_S
+        if reservation.commitment:
+            return 0
         if not idle_s or not self._charges.has_price(resource, meter, reservation.created_ms):
             return 0
         chip_s = idle_s * reservation.chips_per_host
