@@ -47,7 +47,11 @@ class Fleet:
         self.marks: dict[str, HostMark] = {}
         """What was set aside, by the host's name."""
         self.by_token: dict[tuple[str, str], str] = {}
-        """What a client's token made: account and token to the id of a reservation or lease."""
+        """What a client's token made: account and token to the id of a reservation."""
+        self.leases_by_token: dict[tuple[str, str], str] = {}
+        """The same for leases."""
+        self.starting: dict[str, Reservation] = {}
+        """Promises that start within minutes: what is free is kept for them."""
         self.token = 0
         """The highest fencing token given out."""
         self.freed = False
@@ -104,16 +108,23 @@ class Fleet:
             raise NotFound(f"There is no pool {key!r} in the fleet. There are: {known}.")
         return found
 
+    def chip_of(self, pool: str) -> str:
+        """The kind of chip that a pool has; none where there is no such pool any more."""
+        found = self.books.get(pool)
+        return found.plan.type.chip if found is not None else ""
+
     def load(self, connection: Connection, now_s: int) -> None:
         """Read what was kept: promises, leases, and what is wrong with hosts."""
         for reservation in _read(connection, RESERVATIONS):
             self.reservations[reservation.id] = reservation
+            if is_starting(reservation):
+                self.starting[reservation.id] = reservation
             if reservation.client_token is not None:
                 self.by_token[reservation.account, reservation.client_token] = reservation.id
         for lease in _read(connection, LEASES):
             self.token = max(self.token, lease.token)
             if lease.client_token is not None:
-                self.by_token[lease.account, lease.client_token] = lease.id
+                self.leases_by_token[lease.account, lease.client_token] = lease.id
             if lease.state is not LeaseState.ENDED:
                 self.leases[lease.id] = lease
         for mark in _read(connection, HOST_MARKS):
@@ -153,9 +164,11 @@ class Fleet:
         transaction.add(_kind(record), record.id, record, account=record.account, name=name)
         self._enter(record, transaction.undo)
         if record.client_token is not None:
+            is_lease = isinstance(record, Lease)
+            tokens = self.leases_by_token if is_lease else self.by_token
             key = (record.account, record.client_token)
-            self.by_token[key] = record.id
-            transaction.undo.append(lambda: _forget(self.by_token, key))
+            tokens[key] = record.id
+            transaction.undo.append(lambda: _forget(tokens, key))
         return record
 
     def put(self, transaction: Transaction, record: Record) -> Record:
@@ -166,8 +179,15 @@ class Fleet:
 
     def _enter(self, record: Reservation | Lease, undo: Undo) -> None:
         self.freed = True
+        before = self.reservations.get(record.id) or self.leases.get(record.id)
+        if before is not None:
+            # What was due of it is due again, once it is as it was.
+            undo.append(lambda: self.on_entered(before))
         if isinstance(record, Reservation):
             _set(self.reservations, record.id, record, undo)
+            starting = record if is_starting(record) else None
+            if starting is not None or record.id in self.starting:
+                _set(self.starting, record.id, starting, undo)
         elif record.state is LeaseState.ENDED:
             _set(self.leases, record.id, None, undo)
         else:
@@ -300,6 +320,11 @@ def _fed(plan: PoolPlan, caps: list[int | None]) -> int:
         unit_w = (plan.draw_w or 0) * plan.hosts_per_unit
         units += whole if cap is None or not unit_w else min(whole, cap // unit_w)
     return units
+
+
+def is_starting(reservation: Reservation) -> bool:
+    """Whether a promise starts so soon that what stood in its way has been told."""
+    return reservation.state is ReservationState.SCHEDULED and reservation.is_room_made
 
 
 def _kind(record: Reservation | Lease) -> "Kind[Reservation] | Kind[Lease]":

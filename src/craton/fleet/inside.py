@@ -1,6 +1,6 @@
 """A place inside a reservation: the same rules as in a pool, on the reservation's hosts alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 
@@ -12,9 +12,16 @@ from craton.fleet.records import Lease
 
 
 def place_inside(
-    layout: Layout, hosts: Sequence[int], leases: Iterable[Lease], demand: Demand
+    layout: Layout,
+    hosts: Sequence[int],
+    leases: Iterable[Lease],
+    demand: Demand,
+    *,
+    set_aside: Container[int] = (),
 ) -> Placement | Refusal:
     """The best place on these hosts of a pool beside the leases that are there already.
+
+    Nothing new starts on those that are set aside.
 
     The hosts' power was counted when they were bound, so nothing caps it here.
     """
@@ -33,6 +40,9 @@ def place_inside(
     for lease in leases:
         at = np.searchsorted(held, np.array(lease.hosts, np.int32)).astype(np.int32)
         pool.take(at, np.array(lease.masks, np.uint32))
+    for number, host in enumerate(held.tolist()):
+        if host in set_aside:
+            pool.set_usable(number, False)
     found = place(pool, demand)
     if isinstance(found, Refusal):
         return found

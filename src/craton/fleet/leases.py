@@ -4,21 +4,15 @@ A lease inside a reservation sits on that reservation's hosts. One on demand sit
 keeps them from being promised. An interruptible one takes what is free until somebody pays for it.
 """
 
-from collections.abc import Sequence
-
 import msgspec
-import numpy as np
 
+from craton.fleet import terms
 from craton.fleet.charges import LEASE_METERS, Charges
 from craton.fleet.contract import EndLease, RequestLease
 from craton.fleet.fleet import Fleet
 from craton.fleet.inside import place_inside
-from craton.fleet.placement import place
 from craton.fleet.placement_demand import Demand, Placement, Refusal, demand_for
-from craton.fleet.placement_victims import Held, victims
-from craton.fleet.pool import Masks
 from craton.fleet.pool_book import PoolBook
-from craton.fleet.pool_layout import Numbers
 from craton.fleet.records import (
     LEASES,
     EndReason,
@@ -28,6 +22,7 @@ from craton.fleet.records import (
     Reservation,
     ReservationState,
 )
+from craton.fleet.room import Room, chips_of
 from craton.kernel.errors import AccessDenied, BadRequest, BudgetExceeded, Conflict, NotFound
 from craton.kernel.ids import Ids
 from craton.store.documents import Transaction
@@ -35,16 +30,15 @@ from craton.store.documents import Transaction
 NOTICE_S = 120
 """How long what is interrupted has to save its work."""
 BILL_EVERY_S = 3600
-ANY_PRIORITY = 1 << 40
-"""Above every lease that may be interrupted: what is paid for in full takes its place."""
 NO_ROOM = "InsufficientInstanceCapacity"
 
 
 class LeaseDesk:
     """The commands on leases."""
 
-    def __init__(self, fleet: Fleet, charges: Charges, ids: Ids) -> None:
+    def __init__(self, fleet: Fleet, room: Room, charges: Charges, ids: Ids) -> None:
         self.fleet = fleet
+        self._room = room
         self._charges = charges
         self._ids = ids
 
@@ -52,7 +46,7 @@ class LeaseDesk:
         """Take chips, or a place in the queue. The same client token gets the same lease."""
         owner = command.owner
         if command.client_token is not None:
-            id = self.fleet.by_token.get((owner.account, command.client_token))
+            id = self.fleet.leases_by_token.get((owner.account, command.client_token))
             if id is not None:
                 return self._known(transaction, id)
         if command.reservation is not None:
@@ -64,8 +58,9 @@ class LeaseDesk:
         wanted = self._new(transaction, command, books[0], demands[0][1])
         self._judge(wanted, books[0], transaction)
         refusals: list[str] = []
+        now_s = transaction.now_ms // 1000
         for book, asked in demands:
-            found = self._place(book, asked, wanted, transaction)
+            found = self._room.find(book, asked, command.kind, command.seconds, now_s)
             if isinstance(found, Placement):
                 lease = self._granted(wanted, book, asked, found, transaction)
                 return self.fleet.add(transaction, lease)
@@ -150,20 +145,6 @@ class LeaseDesk:
             )
         return allowed
 
-    def _place(
-        self, book: PoolBook, asked: Demand, lease: Lease, transaction: Transaction
-    ) -> Placement | str:
-        """A place in a pool that breaks no promise, or why there is none."""
-        found = place(book.pool, asked)
-        if isinstance(found, Refusal):
-            return found.message
-        now_s = transaction.now_ms // 1000
-        if lease.kind is LeaseKind.ON_DEMAND:
-            until_s = None if lease.seconds is None else now_s + lease.seconds
-            if not book.fits(found.hosts, now_s, until_s):
-                return "What is free now is promised for later; ask for a shorter time."
-        return found
-
     def _granted(
         self,
         lease: Lease,
@@ -196,15 +177,26 @@ class LeaseDesk:
         assert command.reservation is not None, "the caller looked"
         reservation = self._reservation(command.reservation, command.owner.account)
         book = self.fleet.book(reservation.pool)
+        now_s = transaction.now_ms // 1000
+        clear_s = _clear_s(reservation, book)
+        if clear_s is not None and now_s >= clear_s:
+            raise Conflict(
+                f"{reservation.id} ends at {reservation.end_s} (seconds UTC), and is being taken "
+                "down for who has its hosts next.",
+                code="IncorrectState",
+            )
         asked = demand(command, reservation.chips_per_host)
         kind = msgspec.structs.replace(command, kind=LeaseKind.RESERVED)
         lease = self._new(transaction, kind, book, asked)
         found = place_inside(
-            book.pool.layout, reservation.hosts, self.fleet.leases_in(reservation.id), asked
+            book.pool.layout,
+            reservation.hosts,
+            self.fleet.leases_in(reservation.id),
+            asked,
+            set_aside=book.marked,
         )
         if isinstance(found, Refusal):
             raise Conflict(f"{reservation.id}: {found.message}", code=NO_ROOM)
-        now_s = transaction.now_ms // 1000
         granted = msgspec.structs.replace(
             lease.to(LeaseState.ACTIVE),
             hosts=tuple(found.hosts.tolist()),
@@ -212,7 +204,10 @@ class LeaseDesk:
             started_s=now_s,
             billed_s=now_s,
         )
-        return self.fleet.add(transaction, granted)
+        self.fleet.add(transaction, granted)
+        if reservation.is_end_told and clear_s is not None:
+            return self.give_notice(transaction, granted, EndReason.RESERVATION_ENDED, clear_s)
+        return granted
 
     def _reservation(self, id: str, account: str) -> Reservation:
         found = self.fleet.reservations.get(id)
@@ -254,23 +249,24 @@ class LeaseDesk:
     def close(
         self, transaction: Transaction, lease: Lease, reason: EndReason, outcome: str = ""
     ) -> Lease:
-        """Take back what a lease holds, and bill it to the second."""
-        now_s = transaction.now_ms // 1000
+        """Take back what a lease holds, and bill it to the second: until its end, come when may."""
+        now_s = over_s = transaction.now_ms // 1000
         if lease.state is not LeaseState.WAITING:
             lease = self.bill(transaction, lease, now_s)
+            over_s = end_of(lease, now_s)
             inside = self.fleet.reservations.get(lease.reservation or "")
             if inside is not None:
-                used_s = len(lease.hosts) * (now_s - lease.started_s)
+                used_s = len(lease.hosts) * (over_s - lease.started_s)
                 total_s = inside.used_host_s + used_s
                 self.fleet.put(transaction, msgspec.structs.replace(inside, used_host_s=total_s))
             elif lease.reservation is None:
-                book = self.fleet.book(lease.pool)
-                hosts, masks = _chips(lease)
-                book.release(hosts, masks, transaction.undo)
-                if lease.kind is LeaseKind.ON_DEMAND:
-                    book.rise(lease.id, hosts, now_s, transaction.undo)
+                self._give_back(transaction, lease, now_s)
         ended = msgspec.structs.replace(
-            lease.to(LeaseState.ENDED), reason=reason, ends_s=now_s, outcome=outcome[:500]
+            lease.to(LeaseState.ENDED),
+            reason=reason,
+            ends_s=over_s,
+            outcome=outcome[:500],
+            names=tuple(self.fleet.book(lease.pool).names(lease.hosts)) if lease.hosts else (),
         )
         return self.fleet.put(transaction, ended)
 
@@ -285,7 +281,8 @@ class LeaseDesk:
 
     def bill(self, transaction: Transaction, lease: Lease, now_s: int) -> Lease:
         """Post the chip-seconds since the last time."""
-        seconds = now_s - lease.billed_s
+        over_s = end_of(lease, now_s)
+        seconds = over_s - lease.billed_s
         if seconds <= 0:
             return lease
         rated = self._charges.bill(
@@ -299,7 +296,7 @@ class LeaseDesk:
         )
         billed = msgspec.structs.replace(
             lease,
-            billed_s=now_s,
+            billed_s=over_s,
             spent_nanos=lease.spent_nanos + rated.amount,
             currency=rated.currency,
         )
@@ -308,7 +305,8 @@ class LeaseDesk:
     def can_pay(self, lease: Lease, now_ms: int) -> bool:
         """Whether the next hour of a lease fits the budgets of who pays."""
         resource = self.fleet.book(lease.pool).plan.type.name
-        hour = self._charges.hour(resource, LEASE_METERS[lease.kind], lease.chips, now_ms)
+        chips = lease.chips if lease.hosts else lease.wanted
+        hour = self._charges.hour(resource, LEASE_METERS[lease.kind], chips, now_ms)
         try:
             self._charges.judge(lease, resource, hour, now_ms)
         except BudgetExceeded:
@@ -316,50 +314,69 @@ class LeaseDesk:
         return True
 
     def admit(self, transaction: Transaction, lease: Lease) -> Lease | None:
-        """Let a lease that waits have what is free now; None where it has to go on waiting."""
-        for key in lease.pools:
-            book = self.fleet.books.get(key)
-            if book is None or book.plan.exclusive_to not in (None, lease.account):
-                continue
-            asked = demand_of(lease)
-            found = self._place(book, asked, lease, transaction)
-            if isinstance(found, Placement):
-                return self.fleet.put(
-                    transaction, self._granted(lease, book, asked, found, transaction)
-                )
-        return None
+        """Let a lease that waits have what is free now; None where it has to go on waiting.
 
-    def make_room(self, transaction: Transaction, lease: Lease) -> list[Lease]:
-        """Give notice to interruptible leases, as few as can be, that stand in a lease's way."""
+        One whose first hour nobody could pay any more ends.
+        """
+        now_s = transaction.now_ms // 1000
         for key in lease.pools:
             book = self.fleet.books.get(key)
             if book is None:
                 continue
-            priority = ANY_PRIORITY if lease.kind is LeaseKind.ON_DEMAND else lease.priority
-            held = self.interruptible(key, lease)
-            chosen = victims(book.pool, demand_of(lease), held, priority=priority)
-            if chosen and not isinstance(chosen, Refusal):
-                ends_s = transaction.now_ms // 1000 + NOTICE_S
+            asked = demand_of(lease)
+            found = self._room.find(book, asked, lease.kind, lease.seconds, now_s)
+            if isinstance(found, Placement):
+                granted = self._granted(lease, book, asked, found, transaction)
+                if not self.can_pay(granted, transaction.now_ms):
+                    self._give_back(transaction, granted, now_s)
+                    return self.close(transaction, lease, EndReason.OUT_OF_BUDGET)
+                return self.fleet.put(transaction, granted)
+        return None
+
+    def _give_back(self, transaction: Transaction, lease: Lease, now_s: int) -> None:
+        book = self.fleet.book(lease.pool)
+        hosts, masks = chips_of(lease)
+        book.release(hosts, masks, transaction.undo)
+        if lease.kind is LeaseKind.ON_DEMAND:
+            book.rise(lease.id, hosts, now_s, transaction.undo)
+
+    def make_room(self, transaction: Transaction, lease: Lease) -> list[Lease]:
+        """Give notice to as few leases as can be that stand in a waiting lease's way."""
+        now_s = transaction.now_ms // 1000
+        for key in lease.pools:
+            book = self.fleet.books.get(key)
+            if book is None:
+                continue
+            rivals = self._room.rivals(book, demand_of(lease), lease, now_s)
+            if rivals is not None:
                 return [
                     self.give_notice(
-                        transaction, self.fleet.leases[each.lease], EndReason.PREEMPTED, ends_s
+                        transaction,
+                        self.fleet.leases[id],
+                        EndReason.PREEMPTED,
+                        now_s + NOTICE_S,
                     )
-                    for each in chosen
+                    for id in rivals
                 ]
         return []
 
-    def interruptible(self, pool: str, lease: Lease | None) -> Sequence[Held]:
-        """The leases of a pool that a lease may take the place of; for promises, all of them."""
-        return [
-            Held(each.id, each.priority, each.started_s, *_chips(each))
-            for each in self.fleet.leases.values()
-            if each.pool == pool
-            and each.kind is LeaseKind.INTERRUPTIBLE
-            and each.state in (LeaseState.ACTIVE, LeaseState.ENDING)
-            and (
-                lease is None or lease.kind is LeaseKind.ON_DEMAND or each.priority < lease.priority
-            )
-        ]
+
+def end_of(lease: Lease, now_s: int) -> int:
+    """Now, or when a lease was over before anybody looked."""
+    end_s = now_s
+    if lease.until_s is not None:
+        end_s = min(end_s, lease.until_s)
+    if lease.state is LeaseState.ENDING and lease.ends_s is not None:
+        end_s = min(end_s, lease.ends_s)
+    return max(end_s, lease.billed_s)
+
+
+def _clear_s(reservation: Reservation, book: PoolBook) -> int | None:
+    """When what runs in a block is taken down; None for other reservations."""
+    if reservation.block is None or reservation.end_s is None:
+        return None
+    is_ultraserver = book.plan.ultraserver is not None
+    return terms.clear_at(reservation.end_s, is_ultraserver=is_ultraserver)
 
 
 def _unknown(id: str) -> NotFound:
@@ -394,7 +411,3 @@ def demand_of(lease: Lease) -> Demand:
         is_one_leaf=lease.is_one_leaf,
         is_one_row=lease.is_one_row,
     )
-
-
-def _chips(lease: Lease) -> tuple[Numbers, Masks]:
-    return np.array(lease.hosts, np.int32), np.array(lease.masks, np.uint32)

@@ -10,28 +10,31 @@ from typing import Protocol
 
 import msgspec
 
-from craton.economics.meters import Meter
 from craton.fleet import terms
 from craton.fleet.binding import choose_hosts
 from craton.fleet.charges import Charges
 from craton.fleet.contract import Advance, Advanced, Due
 from craton.fleet.fleet import Fleet
 from craton.fleet.leases import BILL_EVERY_S, NOTICE_S, LeaseDesk
-from craton.fleet.losses import Losses, choose_with_spares, in_the_way, retry_s
+from craton.fleet.losses import Losses
 from craton.fleet.offers import START_DELAY_S
 from craton.fleet.records import (
     EndReason,
     Lease,
-    LeaseKind,
     LeaseState,
     Reservation,
     ReservationState,
 )
 from craton.fleet.reservations import Promises
+from craton.fleet.room import Room
+from craton.fleet.shares import Shares
 from craton.kernel.clock import Clock
 from craton.store.documents import Transaction
 
-_Due = tuple[int, str]
+LATE_S = 60
+"""A promise that starts so late is credited for the time before."""
+_Due = tuple[int, bool, str]
+"""When, whether it begins something, and what: of one moment, what ends comes first."""
 
 
 class Dated(Protocol):
@@ -67,15 +70,20 @@ def _reservation_due(reservation: Reservation) -> int | None:
         return min(paid_by_s, reservation.start_s)
     if state is ReservationState.SCHEDULED:
         return reservation.start_s if reservation.is_room_made else _room_s(reservation)
-    if state is ReservationState.UNAVAILABLE:
-        return reservation.retry_s
-    if state is not ReservationState.ACTIVE:
+    if state not in (ReservationState.ACTIVE, ReservationState.UNAVAILABLE):
         return None
     if reservation.block is None:
-        bill_s = reservation.billed_s + BILL_EVERY_S
-        return bill_s if end_s is None else min(bill_s, end_s)
-    assert end_s is not None, "a block has an end"
-    return end_s if reservation.is_end_told else end_s - terms.NOTICE_S
+        next_s = reservation.billed_s + BILL_EVERY_S
+        next_s = next_s if end_s is None else min(next_s, end_s)
+    else:
+        assert end_s is not None, "a block has an end"
+        next_s = end_s if reservation.is_end_told else end_s - terms.NOTICE_S
+    return min(next_s, reservation.retry_s) if state is ReservationState.UNAVAILABLE else next_s
+
+
+def _is_begun(record: Reservation | Lease) -> bool:
+    """Whether what is due of it next takes something, rather than giving it back."""
+    return isinstance(record, Reservation) and record.state is ReservationState.SCHEDULED
 
 
 def _room_s(reservation: Reservation) -> int:
@@ -94,9 +102,13 @@ class Lifecycle:
         *,
         losses: Losses,
         commitments: Dated,
+        room: Room,
+        shares: Shares,
         clock: Clock,
     ) -> None:
         self.fleet = fleet
+        self._room = room
+        self._shares = shares
         self._commitments = commitments
         self._losses = losses
         self._clock = clock
@@ -115,7 +127,7 @@ class Lifecycle:
         """Write into the agenda when a record wants attention; older entries of it are void."""
         due = due_s(record)
         if due is not None:
-            heapq.heappush(self._agenda, (due, record.id))
+            heapq.heappush(self._agenda, (due, _is_begun(record), record.id))
 
     def advance(self, transaction: Transaction, _: Advance) -> Advanced:
         """Do all that is due by now."""
@@ -123,14 +135,14 @@ class Lifecycle:
         # First of all, since their months are counted as things stood when they were over.
         events = self._commitments.advance(transaction)
         done: list[_Due] = []
+        transaction.undo.append(lambda: self._again(done))
         while self._agenda and self._agenda[0][0] <= now_s:
             entry = heapq.heappop(self._agenda)
             done.append(entry)
-            record = self._record(entry[1])
+            record = self._record(entry[2])
             if record is None or due_s(record) != entry[0]:
                 continue
             events.append(self._act(transaction, record, now_s))
-        transaction.undo.append(lambda: self._again(done))
         events += self._losses.bury(transaction)
         events += self._let_in(transaction)
         return Advanced([event for event in events if event], self._next_s())
@@ -153,7 +165,7 @@ class Lifecycle:
 
     def _noted_s(self) -> int | None:
         while self._agenda:
-            due, id = self._agenda[0]
+            due, _, id = self._agenda[0]
             record = self._record(id)
             if record is not None and due_s(record) == due:
                 return due
@@ -175,7 +187,7 @@ class Lifecycle:
             return self._start(transaction, record, now_s)
         if record.end_s is not None and now_s >= record.end_s:
             return self._expire(transaction, record)
-        if state is ReservationState.UNAVAILABLE:
+        if state is ReservationState.UNAVAILABLE and now_s >= record.retry_s:
             return self._repair(transaction, record, now_s)
         if record.block is None:
             self._promises.bill(transaction, record, now_s)
@@ -205,76 +217,63 @@ class Lifecycle:
         book = self.fleet.book(reservation.pool)
         ready = msgspec.structs.replace(reservation, is_room_made=True)
         self.fleet.put(transaction, ready)
-        if choose_hosts(book, reservation.units) is not None:
-            return ""
+        rivals = self._room.in_the_way(book, reservation.units, reservation.start_s)
         told = [
             self._desk.give_notice(
                 transaction, self.fleet.leases[id], EndReason.PREEMPTED, reservation.start_s
             ).id
-            for id in in_the_way(self._desk, book, reservation)
+            for id in rivals
         ]
-        return f"{reservation.id} starts soon: notice to {', '.join(told) or 'nobody'}"
+        return f"{reservation.id} starts soon: notice to {', '.join(told)}" if told else ""
 
     def _start(self, transaction: Transaction, reservation: Reservation, now_s: int) -> str:
         """Bind a promise to hosts; what may be interrupted there ends now."""
+        if reservation.end_s is not None and now_s >= reservation.end_s:
+            return self._missed(transaction, reservation, reservation.end_s)
         book = self.fleet.book(reservation.pool)
-        hosts = choose_hosts(book, reservation.units)
-        if hosts is None:
-            for id in in_the_way(self._desk, book, reservation):
-                self._desk.close(transaction, self.fleet.leases[id], EndReason.PREEMPTED)
-                hosts = choose_hosts(book, reservation.units)
-                if hosts is not None:
-                    break
-        if hosts is None:
-            hosts = choose_with_spares(transaction, book, reservation.units)
-        if hosts is None:
-            return self._fall_short(transaction, reservation, now_s)
-        book.bind(hosts, transaction.undo)
+        if choose_hosts(book, reservation.units) is None:
+            self._losses.displace(transaction, book, reservation.units)
+        hosts = self._losses.give(transaction, book, reservation.units)
+        missing = reservation.units - len(hosts) // reservation.hosts_per_unit
+        late_s = now_s - reservation.start_s
         started = msgspec.structs.replace(
-            reservation.to(ReservationState.ACTIVE), hosts=tuple(hosts.tolist())
+            reservation,
+            hosts=tuple(hosts.tolist()),
+            short_s=late_s * reservation.units if late_s >= LATE_S else 0,
         )
-        self.fleet.put(transaction, started)
+        if missing:
+            short = self._losses.short(started.to(ReservationState.UNAVAILABLE), missing, now_s)
+            self.fleet.put(transaction, short)
+            return f"{short.id} lacks {missing} of {short.units} units"
+        self.fleet.put(transaction, started.to(ReservationState.ACTIVE))
         return f"{started.id} started on {len(hosts)} hosts"
 
-    def _fall_short(self, transaction: Transaction, reservation: Reservation, now_s: int) -> str:
-        """Give what there is, and go on looking; what is missing is credited at the end."""
-        book = self.fleet.book(reservation.pool)
-        hosts = None
-        units = reservation.units
-        while hosts is None and units > 1:
-            units -= 1
-            hosts = choose_hosts(book, units)
-        held: tuple[int, ...] = ()
-        if hosts is not None:
-            book.bind(hosts, transaction.undo)
-            held = tuple(hosts.tolist())
-        short = msgspec.structs.replace(
+    def _missed(self, transaction: Transaction, reservation: Reservation, end_s: int) -> str:
+        """Nobody was there to start it before it was over: all of it is credited."""
+        missed = msgspec.structs.replace(
             reservation.to(ReservationState.UNAVAILABLE),
-            hosts=held,
-            short_since_s=now_s,
-            short_units=reservation.units - len(held) // reservation.hosts_per_unit,
-            retry_s=retry_s(reservation, now_s),
+            short_units=reservation.units,
+            short_since_s=reservation.start_s,
+            retry_s=end_s,
         )
-        self.fleet.put(transaction, short)
-        return f"{short.id} lacks {short.short_units} of {short.units} units"
+        self.fleet.put(transaction, missed)
+        return f"{missed.id} was over before it could start"
 
     def _repair(self, transaction: Transaction, reservation: Reservation, now_s: int) -> str:
         """Look for hosts in the place of those that are missing."""
         book = self.fleet.book(reservation.pool)
-        found = choose_with_spares(transaction, book, reservation.short_units)
-        missed_s = reservation.short_units * (now_s - reservation.short_since_s)
-        counted = msgspec.structs.replace(
-            reservation, short_s=reservation.short_s + missed_s, short_since_s=now_s
-        )
-        if found is None:
-            again = msgspec.structs.replace(counted, retry_s=retry_s(reservation, now_s))
-            self.fleet.put(transaction, again)
-            return ""
-        book.bind(found, transaction.undo)
+        # What it had until now is paid until now.
+        reservation = self._promises.bill(transaction, reservation, now_s)
+        found = self._losses.give(transaction, book, reservation.short_units)
+        missing = reservation.short_units - len(found) // reservation.hosts_per_unit
         hosts = tuple(sorted((*reservation.hosts, *found.tolist())))
-        whole = msgspec.structs.replace(
-            counted.to(ReservationState.ACTIVE), hosts=hosts, short_units=0, short_since_s=0
+        counted = self._losses.short(
+            msgspec.structs.replace(reservation, hosts=hosts), missing, now_s
         )
+        if missing:
+            self.fleet.put(transaction, counted)
+            return f"{counted.id} lacks {missing} of {counted.units} units" if len(found) else ""
+        whole = msgspec.structs.replace(counted.to(ReservationState.ACTIVE), short_since_s=0)
         self.fleet.put(transaction, whole)
         return f"{whole.id} is whole again"
 
@@ -309,37 +308,32 @@ class Lifecycle:
         return f"{closed.id} expired"
 
     def _credit(self, transaction: Transaction, reservation: Reservation) -> None:
-        """Give back what was paid for units that couldn't be given."""
+        """Give back what was paid for units that couldn't be given: that part of what was paid."""
         if not reservation.short_s or reservation.block is None or reservation.commitment:
             return
         book = self.fleet.book(reservation.pool)
         resource = book.plan.type.name
-        chips = reservation.hosts_per_unit * reservation.chips_per_host
-        at_ms = reservation.created_ms
-        amount = self._charges.part(
-            resource, Meter.BLOCK_CHIP_S, chips * reservation.short_s, at_ms
-        )
-        amount = min(amount, reservation.amount_nanos)
+        assert reservation.end_s is not None, "a block has an end"
+        promised_s = reservation.units * (reservation.end_s - reservation.start_s)
+        amount = reservation.amount_nanos * min(reservation.short_s, promised_s) // promised_s
         self._charges.credit(transaction, reservation, resource, amount, reservation.currency)
 
     def _let_in(self, transaction: Transaction) -> list[str]:
-        """Let those who wait have what became free: by priority, then share, then time."""
+        """Let those who wait have what became free, and make room for who comes first."""
         waiting = self.fleet.waiting()
+        if self.fleet.freed:
+            transaction.undo.append(self._still_freed)
         self.fleet.freed = False
-        if not waiting:
-            return []
-        held: dict[str, int] = {}
-        for lease in self.fleet.leases.values():
-            if lease.state is not LeaseState.WAITING:
-                held[lease.account] = held.get(lease.account, 0) + lease.chips
         events: list[str] = []
-        order = sorted(
-            waiting, key=lambda each: (-each.priority, held.get(each.account, 0), each.token)
-        )
-        for lease in order:
+        for lease in self._shares.queue(waiting):
             granted = self._desk.admit(transaction, lease)
-            if granted is not None:
-                events.append(f"{granted.id} started on {len(granted.hosts)} hosts")
-            elif lease.kind is LeaseKind.ON_DEMAND:
+            if granted is None:
                 self._desk.make_room(transaction, lease)
+            elif granted.state is LeaseState.ENDED:
+                events.append(f"{granted.id} ended: {granted.reason}")
+            else:
+                events.append(f"{granted.id} started on {len(granted.hosts)} hosts")
         return events
+
+    def _still_freed(self) -> None:
+        self.fleet.freed = True

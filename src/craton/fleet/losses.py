@@ -4,6 +4,7 @@ What runs on a host that is lost ends, and its token is worth nothing from then 
 was bound to it is bound to another: a spare, one that is free, or one of what may be interrupted.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -13,9 +14,8 @@ from craton.fleet.binding import choose_hosts
 from craton.fleet.contract import Marked, MarkHosts
 from craton.fleet.fleet import Fleet
 from craton.fleet.inventory import Hosts
-from craton.fleet.leases import ANY_PRIORITY, NOTICE_S, LeaseDesk
-from craton.fleet.placement_demand import Demand, Refusal
-from craton.fleet.placement_victims import victims
+from craton.fleet.leases import NOTICE_S, LeaseDesk
+from craton.fleet.occupancy import Undo
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.pool_layout import Numbers
 from craton.fleet.records import (
@@ -24,7 +24,10 @@ from craton.fleet.records import (
     Reservation,
     ReservationState,
 )
+from craton.fleet.reservations import Promises
+from craton.fleet.room import Room
 from craton.fleet.watch import Watch
+from craton.kernel.errors import NotFound
 from craton.store.documents import Transaction
 
 RETRY_S = 60
@@ -34,9 +37,13 @@ RETRY_S = 60
 class Losses:
     """Sees to hosts that aren't as they should be."""
 
-    def __init__(self, fleet: Fleet, desk: LeaseDesk, watch: Watch) -> None:
+    def __init__(
+        self, fleet: Fleet, promises: Promises, desk: LeaseDesk, room: Room, watch: Watch
+    ) -> None:
         self.fleet = fleet
+        self._promises = promises
         self._desk = desk
+        self._room = room
         self._watch = watch
 
     def is_any(self) -> bool:
@@ -47,6 +54,9 @@ class Losses:
         """See to hosts and holders that aren't heard of any more."""
         events: list[str] = []
         for name in self._watch.lost_hosts():
+            transaction.after_commit.append(partial(self._watch.forget, name))
+            if not self._is_host(name):
+                continue
             lost = MarkHosts(name, HostState.FAILED, "not heard of any more")
             done = self.mark(transaction, lost)
             events.append(
@@ -54,7 +64,6 @@ class Losses:
                 f"{len(done.reservations_moved)} promises moved, "
                 f"{len(done.reservations_short)} short"
             )
-            transaction.after_commit.append(partial(self._watch.forget, name))
         for id in self._watch.lost_leases():
             lease = self.fleet.leases.get(id)
             if lease is not None:
@@ -62,6 +71,14 @@ class Losses:
                 events.append(f"{id} ended: {EndReason.HOLDER_LOST}")
             transaction.after_commit.append(partial(self._watch.forget, id))
         return events
+
+    def _is_host(self, name: str) -> bool:
+        """Whether it is one host of the fleet: another fleet file may have it no more."""
+        try:
+            (found,) = self.fleet.inventory.find(name)
+        except (NotFound, ValueError):
+            return False
+        return found.pool.host_name(found.first) == name
 
     def mark(self, transaction: Transaction, command: MarkHosts) -> Marked:
         """Set hosts aside or take them back, and see to what was there."""
@@ -96,7 +113,6 @@ class Losses:
         short: list[str],
     ) -> None:
         """Hosts are gone: what ran there ends, and promises get others in their place."""
-        now_s = transaction.now_ms // 1000
         lost = set(range(hosts.first, hosts.last))
         for lease in self.fleet.leases_on(hosts.pool.key, lost):
             self._desk.close(transaction, lease, EndReason.HOST_LOST)
@@ -104,16 +120,19 @@ class Losses:
         for reservation in self.fleet.active_reservations():
             if reservation.pool != hosts.pool.key or lost.isdisjoint(reservation.hosts):
                 continue
-            if self._rebind(transaction, reservation, lost, now_s):
+            if self._rebind(transaction, reservation, lost, ended):
                 moved.append(reservation.id)
             else:
                 short.append(reservation.id)
 
     def _rebind(
-        self, transaction: Transaction, reservation: Reservation, lost: set[int], now_s: int
+        self, transaction: Transaction, reservation: Reservation, lost: set[int], ended: list[str]
     ) -> bool:
         """Give a promise other hosts for those it lost; False where there are too few."""
+        now_s = transaction.now_ms // 1000
         book = self.fleet.book(reservation.pool)
+        # What it had until now is paid until now.
+        reservation = self._promises.bill(transaction, reservation, now_s)
         held = np.array(reservation.hosts, np.int32)
         gone = held[np.isin(held, np.array(sorted(lost), np.int32))]
         units = set(book.units_of(gone))
@@ -121,44 +140,58 @@ class Losses:
         for lease in self.fleet.leases_in(reservation.id):
             if not set(back.tolist()).isdisjoint(lease.hosts):
                 self._desk.close(transaction, lease, EndReason.HOST_LOST)
+                ended.append(lease.id)
         reservation = self.fleet.reservations[reservation.id]
         book.unbind(back, now_s, transaction.undo)
+        found = self.give(transaction, book, len(units))
         left = np.setdiff1d(held, back)
-        found = choose_with_spares(transaction, book, len(units))
-        if found is None:
-            found = self._displace(transaction, book, reservation, len(units))
-        if found is not None:
-            book.bind(found, transaction.undo)
-            hosts = tuple(np.union1d(left, found).tolist())
-            self.fleet.put(transaction, msgspec.structs.replace(reservation, hosts=hosts))
-            return True
-        missed_s = reservation.short_units * (now_s - reservation.short_since_s)
-        was_short = reservation.state is ReservationState.UNAVAILABLE
-        short = reservation if was_short else reservation.to(ReservationState.UNAVAILABLE)
-        self.fleet.put(
-            transaction,
-            msgspec.structs.replace(
-                short,
-                hosts=tuple(left.tolist()),
-                short_units=reservation.short_units + len(units),
-                short_s=reservation.short_s + missed_s,
-                short_since_s=now_s,
-                retry_s=retry_s(reservation, now_s),
-            ),
+        missing = len(units) - len(found) // reservation.hosts_per_unit
+        changed = msgspec.structs.replace(
+            reservation, hosts=tuple(np.union1d(left, found).tolist())
         )
-        return False
+        if missing:
+            changed = self.short(changed, reservation.short_units + missing, now_s)
+        self.fleet.put(transaction, changed)
+        return not missing
 
-    def _displace(
-        self, transaction: Transaction, book: PoolBook, reservation: Reservation, units: int
-    ) -> Numbers | None:
-        """Hosts of interruptible leases, which end at once."""
-        wanted = msgspec.structs.replace(reservation, units=units)
-        for id in in_the_way(self._desk, book, wanted):
+    @staticmethod
+    def short(reservation: Reservation, units: int, now_s: int) -> Reservation:
+        """A promise that lacks so many units from now on; what it lacked until now is counted."""
+        was_short = reservation.state is ReservationState.UNAVAILABLE
+        state = reservation if was_short else reservation.to(ReservationState.UNAVAILABLE)
+        missed_s = reservation.short_units * (now_s - reservation.short_since_s)
+        return msgspec.structs.replace(
+            state,
+            short_units=units,
+            short_s=reservation.short_s + missed_s,
+            short_since_s=now_s,
+            retry_s=retry_s(reservation, now_s),
+        )
+
+    def give(self, transaction: Transaction, book: PoolBook, units: int) -> Numbers:
+        """Bind as many of so many units as can be had now: free, spare, then interruptible ones."""
+        now_s = transaction.now_ms // 1000
+        most = _most(units, lambda count: _is_there(book, count))
+        found = np.empty(0, np.int32)
+        if most:
+            chosen = choose_with_spares(transaction, book, most)
+            assert chosen is not None, "so many were there"
+            book.bind(chosen, transaction.undo)
+            found = chosen
+        rest = units - most
+        more = _most(rest, lambda count: bool(self._room.in_the_way(book, count, now_s)))
+        if more:
+            self.displace(transaction, book, more)
+            chosen = choose_hosts(book, more)
+            assert chosen is not None, "what stood in the way is gone"
+            book.bind(chosen, transaction.undo)
+            found = np.union1d(found, chosen)
+        return found
+
+    def displace(self, transaction: Transaction, book: PoolBook, units: int) -> None:
+        """End at once the interruptible leases that stand in the way of so many units."""
+        for id in self._room.in_the_way(book, units, transaction.now_ms // 1000):
             self._desk.close(transaction, self.fleet.leases[id], EndReason.PREEMPTED)
-            found = choose_hosts(book, units)
-            if found is not None:
-                return found
-        return None
 
 
 def retry_s(reservation: Reservation, now_s: int) -> int:
@@ -186,13 +219,23 @@ def choose_with_spares(transaction: Transaction, book: PoolBook, units: int) -> 
     return found
 
 
-def in_the_way(desk: LeaseDesk, book: PoolBook, reservation: Reservation) -> list[str]:
-    """The leases that end so that a promise has its hosts."""
-    held = desk.interruptible(reservation.pool, None)
-    if book.plan.ultraserver is None:
-        demand = Demand(reservation.units, reservation.chips_per_host)
-        chosen = victims(book.pool, demand, held, priority=ANY_PRIORITY)
-        return [] if isinstance(chosen, Refusal) else [each.lease for each in chosen]
-    # Whole UltraServers are wanted: what may go goes, youngest first, until enough are free.
-    order = sorted(held, key=lambda each: (each.priority, -each.started_s))
-    return [each.lease for each in order]
+def _is_there(book: PoolBook, units: int) -> bool:
+    """Whether so many units are free, with the spares."""
+    undo: Undo = []
+    for host in book.spare():
+        book.set_in_use(host, True, undo)
+    found = choose_hosts(book, units)
+    while undo:
+        undo.pop()()
+    return found is not None
+
+
+def _most(most: int, can: Callable[[int], bool]) -> int:
+    """The largest number up to `most` that can be; all below it can be too."""
+    if most <= 0 or can(most):
+        return max(most, 0)
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if can(middle) else (low, middle)
+    return low

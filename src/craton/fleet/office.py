@@ -35,6 +35,9 @@ from craton.fleet.replacement import replace_inventory
 from craton.fleet.reservation_fleets import ReservationFleets
 from craton.fleet.reservation_tags import Tags
 from craton.fleet.reservations import Promises
+from craton.fleet.room import Room
+from craton.fleet.share_contract import SetShare, SharesQuery
+from craton.fleet.shares import Shares
 from craton.fleet.views import Views
 from craton.fleet.watch import Watch
 from craton.kernel.clock import Clock
@@ -96,9 +99,11 @@ class FleetOffice:
         self._parts = Parts(self.fleet, self.promises)
         self._fleets = ReservationFleets(self.fleet, self.promises)
         self._tags = Tags(self.fleet, self._fleets)
-        self.leases = LeaseDesk(self.fleet, charges, ids)
+        self._shares = Shares(self.fleet)
+        room = Room(self.fleet, self._shares)
+        self.leases = LeaseDesk(self.fleet, room, charges, ids)
         self.watch = Watch(self.fleet, clock)
-        self.losses = Losses(self.fleet, self.leases, self.watch)
+        self.losses = Losses(self.fleet, self.promises, self.leases, room, self.watch)
         self.commitments = CommitmentOffice(
             self.fleet,
             self.promises,
@@ -115,6 +120,8 @@ class FleetOffice:
             charges,
             losses=self.losses,
             commitments=self.commitments.desk,
+            room=room,
+            shares=self._shares,
             clock=clock,
         )
         self._views = Views(self.fleet, charges)
@@ -129,6 +136,7 @@ class FleetOffice:
         self.fleet.load(connection, self._now_ms() // 1000)
         self._fleets.load(connection)
         self.commitments.desk.load(connection)
+        self._shares.load(connection)
         self.lifecycle.note_all()
 
     def _now_ms(self) -> int:
@@ -224,6 +232,7 @@ class FleetOffice:
             "create_reservation_fleet": (divided.CreateFleet, self._fleets.create),
             "modify_reservation_fleet": (divided.ModifyFleet, self._fleets.modify),
             "cancel_reservation_fleet": (divided.CancelFleet, self._fleets.cancel),
+            "set_share": (SetShare, self._shares.set),
             "request_lease": (contract.RequestLease, self._lease(leases.request)),
             "end_lease": (contract.EndLease, self._lease(leases.end)),
             "advance": (contract.Advance, self.lifecycle.advance),
@@ -252,6 +261,7 @@ class FleetOffice:
                 divided.OfferedQuery,
                 lambda _, query: offered(self.fleet, self._types, query),
             ),
+            "shares": (SharesQuery, lambda _, query: self._shares.read(query)),
             "fleet_due": (contract.DueQuery, lambda _, __: self.lifecycle.due()),
             "alive": (contract.Alive, lambda _, alive: self.watch.hear(alive)),
             "leases": (contract.LeasesQuery, lambda _, query: self.read_leases(query)),

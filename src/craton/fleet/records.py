@@ -39,7 +39,7 @@ RESERVATION_TRANSITIONS: Mapping[ReservationState, frozenset[ReservationState]] 
     _S.PAYMENT_PENDING: frozenset((_S.SCHEDULED, _S.PAYMENT_FAILED, _S.CANCELLED)),
     _S.SCHEDULED: frozenset((_S.ACTIVE, _S.CANCELLED, _S.FAILED, _S.UNAVAILABLE)),
     _S.ACTIVE: frozenset((_S.EXPIRED, _S.CANCELLED, _S.FAILED, _S.UNAVAILABLE)),
-    _S.UNAVAILABLE: frozenset((_S.ACTIVE, _S.SCHEDULED, _S.EXPIRED, _S.FAILED)),
+    _S.UNAVAILABLE: frozenset((_S.ACTIVE, _S.SCHEDULED, _S.EXPIRED, _S.CANCELLED, _S.FAILED)),
     _S.PAYMENT_FAILED: frozenset(),
     _S.EXPIRED: frozenset(),
     _S.CANCELLED: frozenset(),
@@ -255,6 +255,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     spent_nanos: int = 0
     currency: str = "USD"
     outcome: str = ""
+    names: tuple[str, ...] = ()
+    """What its hosts were called, once it ended: another fleet file may number them otherwise."""
 
     @property
     def chips(self) -> int:

@@ -385,7 +385,7 @@ class Promises:
             )
         if reservation.state is ReservationState.CANCELLED:
             return reservation
-        if reservation.state is not ReservationState.ACTIVE:
+        if reservation.state not in (ReservationState.ACTIVE, ReservationState.UNAVAILABLE):
             raise Conflict(f"{reservation.id} is {reservation.state}.", code="IncorrectState")
         if command.is_dry_run:
             raise dry_run()

@@ -1,0 +1,176 @@
+"""Who is meant to have how many chips of a kind: the order of the queue, and what is borrowed.
+
+Counted are leases on demand and interruptible ones; what is reserved was paid for and is nobody's
+share. Once somebody has a share of a kind of chip, everybody else's share of it is none.
+
+Of what an account holds beyond its share, the youngest leases are borrowed, as many as can go
+without leaving it less than its share. A lease is never cut: one that reaches over the edge of the
+share stays.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from craton.fleet.fleet import Fleet
+from craton.fleet.records import Lease, LeaseKind, LeaseState
+from craton.fleet.share_contract import SetShare, SharesQuery, ShareView
+from craton.fleet.share_contract import Shares as SharesView
+from craton.kernel.errors import BadRequest
+from craton.store.database import Connection
+from craton.store.documents import Transaction, everything
+from craton.store.kind import Kind
+
+_Key = tuple[str, str]
+_Order = tuple[int, bool, float, int]
+
+
+class Share(msgspec.Struct, frozen=True):
+    """How many chips of a kind an account is meant to have."""
+
+    account: str
+    chip: str
+    chips: int
+
+
+SHARES = Kind("fleet_share", "share of the fleet", Share)
+
+
+class Shares:
+    """The shares, and what follows from them."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._chips: dict[_Key, int] = {}
+
+    def load(self, connection: Connection) -> None:
+        """Read what was kept."""
+        for change in everything(connection, SHARES.name):
+            if change.body is not None:
+                share = SHARES.decode(change.body)
+                self._chips[share.account, share.chip] = share.chips
+
+    def set(self, transaction: Transaction, command: SetShare) -> ShareView:
+        """Change a share; BadRequest for a chip that the fleet hasn't."""
+        key = (command.account, command.chip)
+        known = sorted({book.plan.type.chip for book in self._fleet.books.values()})
+        if command.chip not in known and key not in self._chips:
+            raise BadRequest(
+                f"The fleet has no chip {command.chip!r}. It has {', '.join(known) or 'none'}."
+            )
+        if command.chips is not None and command.chips < 0:
+            raise BadRequest(f"A share of {command.chips} chips; give 0 or more.")
+        before = self._chips.get(key)
+        id = f"{command.account}/{command.chip}"
+        if command.chips is None:
+            if before is not None:
+                transaction.remove(SHARES, id)
+        elif before is None:
+            share = Share(command.account, command.chip, command.chips)
+            transaction.add(SHARES, id, share, account=command.account, name=command.chip)
+        else:
+            transaction.put(SHARES, id, Share(command.account, command.chip, command.chips))
+        self._put(key, command.chips)
+        transaction.undo.append(lambda: self._put(key, before))
+        # Who waits may have the better right now.
+        self._fleet.freed = True
+        return self._view(key, self._held())
+
+    def _put(self, key: _Key, chips: int | None) -> None:
+        if chips is None:
+            self._chips.pop(key, None)
+        else:
+            self._chips[key] = chips
+
+    def read(self, query: SharesQuery) -> SharesView:
+        """The shares and how much of them is used; who only borrows is told too."""
+        held = self._held()
+        shared = {chip for _, chip in self._chips}
+        keys = {*self._chips, *(key for key in held if key[1] in shared and held[key])}
+        return SharesView(
+            [self._view(key, held) for key in sorted(keys) if query.account in (None, key[0])]
+        )
+
+    def _view(self, key: _Key, held: Counter[_Key]) -> ShareView:
+        share = self.of(*key)
+        beyond = 0 if share is None else max(0, held[key] - share)
+        return ShareView(*key, self._chips.get(key), held[key], beyond)
+
+    def of(self, account: str, chip: str) -> int | None:
+        """An account's share of a kind of chip; None where nobody has one."""
+        mine = self._chips.get((account, chip))
+        if mine is None and any(kind == chip for _, kind in self._chips):
+            return 0
+        return mine
+
+    def borrowed_by_others(self, lease: Lease) -> frozenset[str]:
+        """The leases that make way for one that stays within its account's share.
+
+        None where it doesn't. What was given notice counts as gone.
+        """
+        chip = self._chip(lease)
+        share = self.of(lease.account, chip)
+        if share is None:
+            return frozenset()
+        by_account: dict[str, list[Lease]] = {}
+        for each in self._counted():
+            if each.state is LeaseState.ACTIVE and self._chip(each) == chip:
+                by_account.setdefault(each.account, []).append(each)
+        own = sum(each.chips for each in by_account.pop(lease.account, ()))
+        if own + lease.wanted > share:
+            return frozenset()
+        found: set[str] = set()
+        for account, leases in by_account.items():
+            held, most = sum(each.chips for each in leases), self.of(account, chip) or 0
+            for each in sorted(leases, key=lambda lease: -lease.token):
+                if held - each.chips >= most:
+                    held -= each.chips
+                    found.add(each.id)
+        return frozenset(found)
+
+    def queue(self, waiting: Iterable[Lease]) -> Iterator[Lease]:
+        """Who waits, in the order of their right to what is free.
+
+        The highest priority first; then who stays below a share; then who holds the least of it, or
+        the fewest chips where nobody has a share; then who came first. What was given meanwhile to
+        those before counts for those after.
+        """
+        held = self._held()
+        by_id = {each.id: each for each in waiting}
+        heap = [(self._order(each, held), each.id) for each in by_id.values()]
+        heapq.heapify(heap)
+        while heap:
+            order, id = heapq.heappop(heap)
+            lease = by_id[id]
+            now = self._order(lease, held)
+            if now > order:
+                heapq.heappush(heap, (now, id))
+                continue
+            yield lease
+            granted = self._fleet.leases.get(id)
+            if granted is not None and granted.hosts:
+                held[granted.account, self._chip(granted)] += granted.chips
+
+    def _order(self, lease: Lease, held: Counter[_Key]) -> _Order:
+        chip = self._chip(lease)
+        share, has = self.of(lease.account, chip), held[lease.account, chip]
+        if share is None:
+            return -lease.priority, False, float(has), lease.token
+        is_above = has + lease.wanted > share
+        return -lease.priority, is_above, has / share if share else float(has), lease.token
+
+    def _held(self) -> Counter[_Key]:
+        held: Counter[_Key] = Counter()
+        for lease in self._counted():
+            held[lease.account, self._chip(lease)] += lease.chips
+        return held
+
+    def _counted(self) -> Iterator[Lease]:
+        for lease in self._fleet.leases.values():
+            if lease.kind is not LeaseKind.RESERVED and lease.hosts:
+                yield lease
+
+    def _chip(self, lease: Lease) -> str:
+        return self._fleet.chip_of(lease.pool)
