@@ -290,7 +290,7 @@ def _offering(asked: Asked, offer: Offer) -> Document:
         "StartDate": moment(offer.start_s),
         "EndDate": moment(offer.end_s),
         "CapacityBlockDurationHours": seconds // _HOUR_S,
-        "CapacityBlockDurationMinutes": seconds // 60,
+        "CapacityBlockDurationMinutes": seconds // 60 % 60,
         "UpfrontFee": fee(offer.amount_nanos),
         "CurrencyCode": offer.currency,
     }
