@@ -82,7 +82,11 @@ class MachineLease:
         token_file: Path,
         clock: Clock,
         log: Log,
+        beat_s: float = BEAT_S,
+        again_s: float = AGAIN_S,
     ) -> None:
+        self._beat_s = beat_s
+        self._again_s = again_s
         self._state = state
         self._owner = owner
         self._lend = lend
@@ -110,7 +114,7 @@ class MachineLease:
             except CratonError as error:
                 self._log.warning("machine_not_leased", error=error.message)
                 self._say(None)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(self._again_s)
 
     async def _is_processor(self) -> bool:
         """Whether what the fleet has of this machine is what engines run on."""
@@ -127,7 +131,7 @@ class MachineLease:
                 self._say(_leased(None))
             else:
                 self._say(None)
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(self._beat_s)
             lease = await self._heard_of(lease)
 
     async def _ask(self) -> LeaseView:

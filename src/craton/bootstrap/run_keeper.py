@@ -54,8 +54,16 @@ class RunKeeper:
     """Sees to the runs of a data folder. Only one process may."""
 
     def __init__(
-        self, folder: RunFolder, drivers: Drivers, state: StateClient, clock: Clock, log: Log
+        self,
+        folder: RunFolder,
+        drivers: Drivers,
+        state: StateClient,
+        clock: Clock,
+        log: Log,
+        *,
+        kept_max: int = KEPT_MAX,
     ) -> None:
+        self._kept_max = kept_max
         self._folder = folder
         self._drivers = drivers
         self._state = state
@@ -247,7 +255,7 @@ class RunKeeper:
 
     def _keep_few(self, ids: list[str]) -> None:
         ended = [id for id in ids if id in self._closed]
-        for id in ended[:-KEPT_MAX]:
+        for id in ended[: -self._kept_max]:
             self._folder.drop(id)
             self._closed.discard(id)
 

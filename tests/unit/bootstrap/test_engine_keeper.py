@@ -12,9 +12,10 @@ import pytest
 from craton.bootstrap.engine_specs import EngineKeeper
 from craton.bootstrap.settings import Settings
 from craton.bootstrap.supervisor import Spec
-from craton.kernel.errors import Unavailable
+from craton.kernel.errors import EngineNotReady, Unavailable
 from craton.kernel.log import Log
 from craton.models.card import MODELS, EmbeddedSource, Modality, ModelCard
+from craton.models.engines.embedded.client import EmbeddedEngine
 from craton.store.kind import Change
 
 
@@ -33,13 +34,13 @@ class Children:
 
 
 class Kept:
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, *, waits: bool = False) -> None:
         self.settings = Settings(run=run, engine="embedded")
         self.children = Children()
         self.located: list[EmbeddedSource] = []
         self.missing: set[str | None] = set()
         children: Any = self.children
-        self.keeper = EngineKeeper(self.settings, children, Log("test"), self._locate)
+        self.keeper = EngineKeeper(self.settings, children, Log("test"), self._locate, waits=waits)
 
     async def _locate(self, source: EmbeddedSource) -> Path:
         self.located.append(source)
@@ -138,3 +139,42 @@ async def test_weights_that_are_not_to_be_had_are_asked_for_only_when_needed(kep
     kept.missing.clear()
     await kept.say(card("lab.text", embeds=False))  # any change looks again
     assert set(kept.children.running) == {"engine-lab.vectors", "engine-lab.text"}
+
+
+async def test_nothing_starts_before_the_machine_may_be_used(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    kept = Kept(tmp_path_factory.mktemp("k"), waits=True)
+    await kept.say(card("lab.text", embeds=False))
+    await kept.say(card("lab.vectors", embeds=True))
+    assert kept.keeper.needed.is_set()
+    assert not kept.children.running
+    assert not list(kept.settings.run.iterdir())
+    kept.keeper.lend(None)
+    await settle()
+    assert set(kept.children.running) == {"engine-lab.text"}
+    await kept.keeper.close()
+
+
+async def test_engines_stop_while_the_machine_is_leased_and_their_clients_are_told_until_when(
+    kept: Kept,
+) -> None:
+    await kept.say(card("lab.text", embeds=False))
+    await kept.say(card("lab.vectors", embeds=True))
+    await kept.ring("lab.vectors")
+    assert len(kept.children.running) == 2
+    kept.keeper.lend("It is leased until noon.")
+    await settle()
+    assert not kept.children.running
+    for model in ("lab.text", "lab.vectors"):
+        engine = EmbeddedEngine(Path(kept.settings.engine_socket(model)), name=model)
+        with pytest.raises(EngineNotReady, match="It is leased until noon") as refused:
+            await engine.ready()
+        assert refused.value.retry_after_s is not None
+    await kept.say(card("lab.late", embeds=False))
+    assert not kept.children.running
+    kept.keeper.lend(None)
+    await settle()
+    assert set(kept.children.running) == {"engine-lab.text", "engine-lab.late"}
+    await kept.ring("lab.vectors")
+    assert len(kept.children.running) == 3
