@@ -24,7 +24,12 @@ from craton.bootstrap.state_process import economy, price_folders
 from craton.economics import statements
 from craton.economics.contract import VerifyQuery
 from craton.economics.prices import load_prices
-from craton.fleet.commitment_contract import CommitmentsQuery, CommitmentView, SignCommitment
+from craton.fleet.commitment_contract import (
+    Commitments,
+    CommitmentsQuery,
+    CommitmentView,
+    SignCommitment,
+)
 from craton.fleet.contract import Advance, ApplyFleet, Owner, RequestLease
 from craton.fleet.instance_types import load_instance_types
 from craton.fleet.office import Books, FleetOffice, LocalMachine
@@ -97,7 +102,9 @@ class World:
 
     def view(self) -> CommitmentView:
         query = CommitmentsQuery()
-        (found,) = self.office.memory()["commitments"][1](None, query).commitments
+        told = self.office.memory()["commitments"][1](None, query)
+        assert isinstance(told, Commitments)
+        (found,) = told.commitments
         return found
 
     def use(self) -> int:
@@ -180,7 +187,7 @@ def run(folder: Path) -> bool:
     print(f"{'':4}  {'MW':>6}  {'chips':>9}  {'MWh given':>11}  {'MWh used':>11}", end="")
     print(f"  {'due':>18}  {'recognised':>18}  {'backlog':>18}")
     moments = months(view)
-    events = 0
+    events, again_s = 0, 0.0
     for at, moment_s in enumerate(moments):
         events += world.go(moment_s) + world.use()
         day = datetime.fromtimestamp(moment_s, UTC)

@@ -12,6 +12,7 @@ from craton.cli import (
     budgets,
     capacity,
     chips,
+    commitments,
     fleet,
     fleet_leases,
     keys,
@@ -53,6 +54,7 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(capacity.app, name="capacity")
 app.add_typer(fleet_leases.app, name="leases")
+app.add_typer(commitments.app, name="commitments")
 app.add_typer(runs.app, name="run")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policies.app, name="policies")

@@ -12,6 +12,7 @@ from craton.apis.native import (
     bill,
     budgets,
     catalogue,
+    commitments,
     fleet,
     fleet_capacity,
     fleet_leases,
@@ -39,6 +40,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *fleet.OPERATIONS,
     *fleet_capacity.OPERATIONS,
     *fleet_leases.OPERATIONS,
+    *commitments.OPERATIONS,
     *runs.OPERATIONS,
 )
 NO_STORE = (b"cache-control", b"no-store")
