@@ -11,6 +11,7 @@ from craton.fleet.charges import LEASE_METERS, Charges
 from craton.fleet.contract import EndLease, RequestLease
 from craton.fleet.fleet import Fleet
 from craton.fleet.inside import place_inside
+from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement_demand import Demand, Placement, Refusal, demand_for
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import (
@@ -27,8 +28,6 @@ from craton.kernel.errors import AccessDenied, BadRequest, BudgetExceeded, Confl
 from craton.kernel.ids import Ids
 from craton.store.documents import Transaction
 
-NOTICE_S = 120
-"""How long what is interrupted has to save its work."""
 BILL_EVERY_S = 3600
 NO_ROOM = "InsufficientInstanceCapacity"
 
@@ -292,7 +291,7 @@ class LeaseDesk:
             LEASE_METERS[lease.kind],
             chips=lease.chips,
             from_s=lease.billed_s,
-            until_s=now_s,
+            until_s=over_s,
         )
         billed = msgspec.structs.replace(
             lease,
