@@ -69,7 +69,9 @@ def offers(
     return world.read("search_offers", query).offers
 
 
-def buy(world: FleetWorld, owner: Owner = ALICE, *, pick: int = 0, **wanted: Any) -> ReservationView:
+def buy(
+    world: FleetWorld, owner: Owner = ALICE, *, pick: int = 0, **wanted: Any
+) -> ReservationView:
     """Buy the block that is offered first, or another of them."""
     offer = offers(world, owner, **wanted)[pick]
     return world.call("buy_offer", BuyOffer(owner=owner, offer=offer.id))

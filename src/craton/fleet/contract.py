@@ -427,3 +427,5 @@ class AliveAnswer(msgspec.Struct, frozen=True):
     fenced: list[str]
     ending: dict[str, int]
     """Leases that were given notice, and when they end."""
+    reasons: dict[str, EndReason] = {}
+    """Why those end."""

@@ -15,9 +15,9 @@ from craton.fleet.binding import choose_hosts
 from craton.fleet.charges import Charges
 from craton.fleet.contract import Advance, Advanced, Due
 from craton.fleet.fleet import Fleet
-from craton.fleet.leases import BILL_EVERY_S, NOTICE_S, LeaseDesk
+from craton.fleet.leases import BILL_EVERY_S, LeaseDesk
 from craton.fleet.losses import Losses
-from craton.fleet.offers import START_DELAY_S
+from craton.fleet.offers import NOTICE_S
 from craton.fleet.records import (
     EndReason,
     Lease,
@@ -67,7 +67,7 @@ def _reservation_due(reservation: Reservation) -> int | None:
     state, end_s = reservation.state, reservation.end_s
     if state is ReservationState.PAYMENT_PENDING:
         paid_by_s = reservation.created_ms // 1000 + terms.PAYMENT_WITHIN_S
-        return min(paid_by_s, reservation.start_s)
+        return min(paid_by_s, _room_s(reservation))
     if state is ReservationState.SCHEDULED:
         return reservation.start_s if reservation.is_room_made else _room_s(reservation)
     if state not in (ReservationState.ACTIVE, ReservationState.UNAVAILABLE):
@@ -87,7 +87,7 @@ def _is_begun(record: Reservation | Lease) -> bool:
 
 
 def _room_s(reservation: Reservation) -> int:
-    return reservation.start_s - max(NOTICE_S, START_DELAY_S)
+    return reservation.start_s - NOTICE_S
 
 
 class Lifecycle:

@@ -14,8 +14,9 @@ from craton.fleet.binding import choose_hosts
 from craton.fleet.contract import Marked, MarkHosts
 from craton.fleet.fleet import Fleet
 from craton.fleet.inventory import Hosts
-from craton.fleet.leases import NOTICE_S, LeaseDesk
+from craton.fleet.leases import LeaseDesk
 from craton.fleet.occupancy import Undo
+from craton.fleet.offers import NOTICE_S
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.pool_layout import Numbers
 from craton.fleet.records import (

@@ -24,8 +24,10 @@ from craton.kernel.clock import Clock
 from craton.kernel.errors import BadRequest, NotFound
 
 PER_POOL_MAX = 3
-START_DELAY_S = 120
-"""A block that starts at once starts so much later: what may be interrupted gets its notice."""
+START_DELAY_S = 300
+"""A block that starts at once starts so much later: time to buy it, and then for `NOTICE_S`."""
+NOTICE_S = 120
+"""How long what may be interrupted has to save its work."""
 GOOD_FOR_S = 600
 """How long an offer's price holds."""
 _PREFIX = "cbo-"
@@ -44,6 +46,8 @@ class Sealed(msgspec.Struct, frozen=True, array_like=True):
     currency: str
     made_s: int
     extends: str | None = None
+    number: int = 0
+    """Of no other offer: who searches twice and buys twice gets two blocks."""
 
 
 class OfferDesk:
@@ -54,6 +58,8 @@ class OfferDesk:
         self._charges = charges
         self._clock = clock
         self._key = key
+        # Searching takes longer than a nanosecond: no number is used again after a restart.
+        self._last_number = clock.now_ns()
 
     def search(self, query: SearchOffers) -> Offers:
         """The earliest blocks of a size, up to three a pool; InvalidParameterValue explains."""
@@ -100,9 +106,10 @@ class OfferDesk:
         return sealed
 
     def is_stale(self, sealed: Sealed) -> bool:
-        """Whether an offer's price holds no more, or its start has passed."""
+        """Whether an offer's price holds no more, or notice can't be given before its start."""
         now_s = self._now_s()
-        return now_s > sealed.made_s + GOOD_FOR_S or now_s > sealed.start_s
+        start_s = sealed.start_s - (NOTICE_S if sealed.extends is None else 0)
+        return now_s > min(sealed.made_s + GOOD_FOR_S, start_s)
 
     def _now_s(self) -> int:
         return self._clock.now_ns() // 1_000_000_000
@@ -183,6 +190,7 @@ class OfferDesk:
         hosts = units * plan.hosts_per_unit
         chip_s = hosts * plan.type.chips * span.seconds
         rated = self._charges.rate(plan.type.name, Meter.BLOCK_CHIP_S, chip_s, now_s * 1000)
+        self._last_number += 1
         sealed = Sealed(
             account=account,
             pool=plan.key,
@@ -193,6 +201,7 @@ class OfferDesk:
             currency=rated.currency,
             made_s=now_s,
             extends=extends,
+            number=self._last_number,
         )
         return Offer(
             id=self._seal(sealed),

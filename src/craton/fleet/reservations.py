@@ -361,8 +361,8 @@ class Promises:
             more = choose_hosts(book, units - reservation.units)
             if more is None:
                 raise Conflict(
-                    "The hosts that are free are held by what may be interrupted; try again "
-                    "in two minutes.",
+                    "Those hosts are held by what may be interrupted, and makes way only for a "
+                    "block or a lease on demand. Try again later.",
                     code="InsufficientInstanceCapacity",
                 )
             book.bind(more, undo)

@@ -7,7 +7,7 @@ speak again.
 
 from craton.fleet.contract import Alive, AliveAnswer
 from craton.fleet.fleet import Fleet
-from craton.fleet.records import LeaseState
+from craton.fleet.records import EndReason, LeaseState
 from craton.kernel.clock import Clock
 
 HOST_LOST_S = 2.0
@@ -30,6 +30,7 @@ class Watch:
             self._hosts[host] = now_ns
         fenced: list[str] = []
         ending: dict[str, int] = {}
+        reasons: dict[str, EndReason] = {}
         for id, token in alive.leases.items():
             lease = self._fleet.leases.get(id)
             if lease is None or lease.token != token or lease.state is LeaseState.WAITING:
@@ -39,7 +40,8 @@ class Watch:
             self._leases[id] = now_ns
             if lease.state is LeaseState.ENDING and lease.ends_s is not None:
                 ending[id] = lease.ends_s
-        return AliveAnswer(fenced, ending)
+                reasons[id] = lease.reason or EndReason.PREEMPTED
+        return AliveAnswer(fenced, ending, reasons)
 
     def lost_hosts(self) -> list[str]:
         """Hosts not heard of any more."""
