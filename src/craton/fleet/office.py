@@ -228,7 +228,7 @@ class FleetOffice:
             "confirm_payment": (contract.ConfirmPayment, self._promise(promises.confirm)),
             "split_reservation": (divided.SplitReservation, self._both(self._parts.split)),
             "move_hosts": (divided.MoveHosts, self._both(self._parts.move)),
-            "tag_reservation": (divided.TagReservation, self._tags.tag),
+            "tag_reservations": (divided.TagReservations, self._tags.tag),
             "create_reservation_fleet": (divided.CreateFleet, self._fleets.create),
             "modify_reservation_fleet": (divided.ModifyFleet, self._fleets.modify),
             "cancel_reservation_fleet": (divided.CancelFleet, self._fleets.cancel),

@@ -48,24 +48,23 @@ class Offered(msgspec.Struct, frozen=True):
     types: list[InstanceTypeView]
 
 
-class TagReservation(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the tags of a reservation or a fleet of them: `put`, then without `removed`.
+class TagReservations(msgspec.Struct, frozen=True, kw_only=True):
+    """Change tags, of all that is named or of none: `put`, then without `removed`.
 
     A tag of `removed` with a value goes only if that is its value; `is_emptied`: all go.
     """
 
     account: str
-    id: str
+    ids: list[str]
     put: dict[str, str] = {}
     removed: dict[str, str | None] = {}
     is_emptied: bool = False
 
 
 class Tagged(msgspec.Struct, frozen=True):
-    """The tags as they are now."""
+    """How many things have other tags now."""
 
-    id: str
-    tags: dict[str, str]
+    things: int
 
 
 class SplitReservation(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from craton.fleet.reservation_contract import (
     FleetsOfReservations,
     FleetsQuery,
     Tagged,
-    TagReservation,
+    TagReservations,
 )
 
 TAGS_MAX = 50
@@ -95,24 +95,22 @@ class TagOperations:
         }
 
     async def create(self, asked: Asked, params: Document) -> Document:
-        """Put tags on some things, one after the other; all ids are looked at first."""
+        """Put tags on things: on all of them, or none."""
         put = {key: value or "" for key, value in _pairs(params["Tags"]).items()}
-        for id in self._checked(params):
-            command = TagReservation(account=asked.account, id=id, put=put)
-            await self._state.call("tag_reservation", command, Tagged)
+        command = TagReservations(account=asked.account, ids=self._checked(params), put=put)
+        await self._state.call("tag_reservations", command, Tagged)
         return {}
 
     async def delete(self, asked: Asked, params: Document) -> Document:
         """Take tags off some things; without `Tags`, all of them."""
         given = params.get("Tags")
-        for id in self._checked(params):
-            command = TagReservation(
-                account=asked.account,
-                id=id,
-                removed=_pairs(given or ()),
-                is_emptied=not given,
-            )
-            await self._state.call("tag_reservation", command, Tagged)
+        command = TagReservations(
+            account=asked.account,
+            ids=self._checked(params),
+            removed=_pairs(given or ()),
+            is_emptied=not given,
+        )
+        await self._state.call("tag_reservations", command, Tagged)
         return {}
 
     @staticmethod
