@@ -302,7 +302,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _close_if_done(self) -> None:
         if self._phase is _OPEN and self._is_leaving and not self.streams:
-            self._sender.flush()
+            self._sender.flush_now()
             self._linger()
 
     def _fail(self, code: ErrorCodes | None) -> None:
@@ -312,7 +312,7 @@ class Http2Connection(asyncio.Protocol):
         self._server.counters.refused += 1
         if code is not None:
             self._h2.close_connection(code)
-        self._sender.flush()
+        self._sender.flush_now()
         self._drop_all(is_by_client=True)
         self._linger()
 

@@ -11,10 +11,15 @@ STREAMS_MAX_OF_H2 = 1_000_000
 
 
 class Http2Protocol(H2Connection):
-    """h2's state machine, remembering fewer streams."""
+    """h2's state machine, remembering fewer streams and telling whether it has something."""
 
     MAX_CLOSED_STREAMS = 1000
     """h2's own 65,536 would be megabytes for each connection that lives long."""
+
+    @property
+    def has_data(self) -> bool:
+        """Whether `data_to_send` would give any."""
+        return bool(self._data_to_send)
 
 
 def new_protocol(limits: ServerLimits) -> Http2Protocol:

@@ -10,6 +10,7 @@ from craton.http.http2_frames import FRAME_BYTES_MAX, Budget, goaway
 from craton.http.http2_protocol import Http2Protocol
 from craton.http.http2_stream import Ending, Http2Stream
 from craton.http.message import HeaderPairs
+from craton.http.outbox import KEPT_BYTES_MAX
 from craton.http.server_state import ServerState
 
 EARNED_BY_DATA = 4
@@ -62,6 +63,10 @@ class Http2Sender:
         self.is_writable = True
         """Whether the socket takes more: asyncio's word."""
         self._due: list[Http2Stream] = []
+        self._is_due = False
+        """Whether this turn's end was asked for."""
+        self._kept_bytes = 0
+        """How much of bodies h2 has that the socket hasn't."""
         self._pending_bytes = 0
         self._sent_bytes = self._taken_bytes = 0
         self._taken_ns = server.clock.monotonic_ns()
@@ -74,15 +79,14 @@ class Http2Sender:
         return self._server.standing_pairs
 
     def send_now(self, stream: Http2Stream) -> None:
-        """Send what may leave."""
+        """Send what may leave: with what the others have at the end of this turn, if there are any."""
         self.send(stream)
         self.flush()
 
     def send_soon(self, stream: Http2Stream) -> None:
         """Send what may leave, at the end of this turn of the loop."""
-        if not self._due:
-            self._loop.call_soon(self._send_due)
         self._due.append(stream)
+        self._wait_for_end_of_turn()
 
     def note_pending(self, stream: Http2Stream, size: int) -> None:
         """So many bytes more (or less) wait for the client, in all streams together."""
@@ -123,25 +127,25 @@ class Http2Sender:
 
     def go_away(self) -> None:
         """Say that no more requests are taken. h2's own GOAWAY would end our answers, too."""
-        self.flush()
+        self.flush_now()
         transport = self.transport
         if transport is not None:
             transport.write(goaway(self._h2.highest_inbound_stream_id))
 
     def flush(self) -> None:
-        """Hand what h2 has ready to the socket; a client too far behind is cut off instead."""
-        data = self._h2.data_to_send()
-        transport = self.transport
-        if not data or transport is None or not self._owner.is_open:
-            return
-        unread_bytes = transport.get_write_buffer_size()
-        if not self.is_writable and unread_bytes > self._server.limits.unread_bytes_max:
-            self._server.counters.aborted_slow_reader += 1
-            self._owner.abort()
-            return
-        self._server.counters.bytes_sent += len(data)
-        self._sent_bytes += len(data)
-        transport.write(data)
+        """Hand what h2 has ready to the socket: what all streams have in one turn, in one piece.
+
+        Who is alone doesn't wait for the end of the turn, nor does much.
+        """
+        if self._kept_bytes > KEPT_BYTES_MAX or self._server.counters.requests_now < 2:
+            self._write(is_alone=True)
+        elif not self._is_due and self._h2.has_data:
+            self._wait_for_end_of_turn()
+
+    def flush_now(self) -> None:
+        """The same before this returns: something else is about to be done to the socket."""
+        self._write(is_alone=True)
+        self._server.outbox.flush()
 
     def cut_slow_reader(self, stream: Http2Stream) -> None:
         """Reset a stream whose client takes too little of it."""
@@ -169,12 +173,37 @@ class Http2Sender:
         elif now_ns - stream.swept_ns > self._server.limits.write_timeout_s * 1e9:
             self.cut_slow_reader(stream)
 
+    def _wait_for_end_of_turn(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._server.outbox.before_leaving(self._loop, self._send_due)
+
     def _send_due(self) -> None:
+        self._is_due = False
         due, self._due = self._due, []
         for stream in due:
             if stream.take_due():
                 self.send(stream)
-        self.flush()
+        self._write(is_alone=False)
+
+    def _write(self, *, is_alone: bool) -> None:
+        """Give the socket what h2 has ready; a client too far behind is cut off instead."""
+        transport = self.transport
+        if not self._h2.has_data or transport is None or not self._owner.is_open:
+            return
+        server = self._server
+        if (
+            not self.is_writable
+            and transport.get_write_buffer_size() > server.limits.unread_bytes_max
+        ):
+            server.counters.aborted_slow_reader += 1
+            self._owner.abort()
+            return
+        data = self._h2.data_to_send()
+        self._kept_bytes = 0
+        server.counters.bytes_sent += len(data)
+        self._sent_bytes += len(data)
+        server.outbox.write(self._loop, transport, data, is_alone=is_alone)
 
     def _send_head(self, stream: Http2Stream) -> None:
         if stream.head is None:
@@ -194,6 +223,7 @@ class Http2Sender:
             data = stream.take(size)
             is_last = stream.ending is _WHOLE and not stream.pending_bytes
             h2.send_data(stream.id, data, end_stream=is_last)
+            self._kept_bytes += len(data)
             stream.is_over = is_last
             self._budget.earn(EARNED_BY_DATA)
         if stream.pending_bytes or stream.is_over:
