@@ -87,7 +87,7 @@ class YearView(msgspec.Struct, frozen=True, kw_only=True):
     above: str
     """Of what was used above the commitment, in the contract's currency."""
     backlog: str
-    """Contracted and not yet due at the year's end (now, for the year that runs)."""
+    """What the months after the year are worth."""
     committed: int
     delivered: int
     used: int

@@ -19,7 +19,7 @@ from craton.fleet.commitment_records import (
     CommitmentMonth,
     Part,
 )
-from craton.fleet.commitment_terms import W_PER_MW, Delivery, Unit
+from craton.fleet.commitment_terms import W_PER_MW, Delivery, Unit, month_start
 from craton.fleet.commitments import CommitmentDesk, Schedule
 from craton.kernel.errors import NotFound
 from craton.kernel.units import SECONDS_PER_HOUR, money
@@ -100,7 +100,7 @@ class CommitmentViews:
             fee=decimal(sum(commitment.fees_nanos)),
             banked=commitment.banked,
             deliveries=deliveries,
-            years=_years(schedule, months, is_running=is_running),
+            years=_years(schedule, months, commitment.ended_s),
             next_post_s=schedule.months[commitment.posted].end_s if is_running else None,
             is_simulated=_is_simulated(commitment.parts),
             is_dry_run=is_dry_run,
@@ -202,16 +202,17 @@ def _decimal(amount: int, scale: int) -> str:
 
 
 def _years(
-    schedule: Schedule, months: Sequence[CommitmentMonth], *, is_running: bool
+    schedule: Schedule, months: Sequence[CommitmentMonth], ended_s: int | None
 ) -> list[YearView]:
     """The calendar years of the term; amounts and quantities promised are of all their months."""
+    last_year = None if ended_s is None else month_start(ended_s).year
     found: list[YearView] = []
     left = sum(schedule.amounts)
     for year in sorted({month.year for month in schedule.months}):
         at = [i for i, month in enumerate(schedule.months) if month.year == year]
         posted = [month for month in months if month.month.startswith(f"{year}-")]
         amount = sum(schedule.amounts[i] for i in at)
-        left -= amount if not is_running else sum(schedule.amounts[i] for i in at[: len(posted)])
+        left = 0 if last_year is not None and year >= last_year else left - amount
         found.append(
             YearView(
                 year=year,
