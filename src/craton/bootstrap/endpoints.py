@@ -24,7 +24,7 @@ class Table:
     signing_names: frozenset[str]
 
 
-def endpoints(services: Services, *, default_model: str) -> Table:
+def endpoints(services: Services, *, default_model: str | None) -> Table:
     """Wire every protocol."""
     aws = AwsWire()
     aws.load()

@@ -37,6 +37,28 @@ class EngineMaker:
         return ENGINES.get(str(type(card.source).__struct_config__.tag))(self, card)
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Called, says why the process of an embedded model can't be there; None if it can."""
+
+    settings: Settings
+    source: EmbeddedSource
+
+    def __call__(self) -> str | None:
+        """The reason, and what to do."""
+        engine, name = self.settings.engine, self.source.weights or self.source.gguf
+        if self.source.weights is not None and engine != "embedded":
+            return (
+                f"It came along with Craton, which was started with `--engine {engine}` and runs "
+                "no such model. Start it with `--engine embedded`, or ask another model."
+            )
+        assert name is not None, "a card names weights or a file"
+        try:
+            return self.settings.weights_problem(name).read_text(encoding="utf-8") or None
+        except FileNotFoundError:
+            return None
+
+
 @ENGINES.register("echo")
 def open_echo(maker: EngineMaker, card: ModelCard) -> Engine:
     """The echo engine, in the worker itself."""
@@ -54,16 +76,17 @@ def open_echo(maker: EngineMaker, card: ModelCard) -> Engine:
 def open_embedded(maker: EngineMaker, card: ModelCard) -> Engine:
     """A client of the model's engine process, which the supervisor keeps running."""
     assert isinstance(card.source, EmbeddedSource)
+    missing = Missing(maker.settings, card.source)
     socket = Path(maker.settings.engine_socket(card.id))
     if Modality.EMBEDDING in card.output_modalities:
         from craton.models.engines.embedded.embeddings_client import (  # noqa: PLC0415 - a plug-in
             EmbeddingEngine,
         )
 
-        return EmbeddingEngine(socket, name=card.id)
+        return EmbeddingEngine(socket, name=card.id, missing=missing)
     from craton.models.engines.embedded.client import EmbeddedEngine  # noqa: PLC0415 - a plug-in
 
-    return EmbeddedEngine(socket, name=card.id)
+    return EmbeddedEngine(socket, name=card.id, missing=missing)
 
 
 @ENGINES.register("remote")

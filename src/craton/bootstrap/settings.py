@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     """Gateway worker processes."""
     engine: str = "embedded"
-    """What runs the default model: `embedded`, or `echo` for tests without a model."""
+    """What runs the models that come along: `embedded`, `echo` for tests, or `none` for none."""
     region: str = "us-east-1"
     """The region that signatures and ARNs name."""
     tls: bool = False
@@ -94,9 +94,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.run / "state.sock")
 
     @property
-    def default_model(self) -> str:
-        """The model that answers when a person asks without naming one."""
-        return ECHO_MODEL if self.engine == "echo" else DEFAULT_MODEL
+    def default_model(self) -> str | None:
+        """The model that answers when a person asks without naming one, if one comes along."""
+        return {"echo": ECHO_MODEL, "embedded": DEFAULT_MODEL}.get(self.engine)
+
+    def weights_problem(self, name: str) -> Path:
+        """Where it says why weights, a name or a path, can't be had; no file where they can."""
+        return self.run / f"weights-{digest(name)}.missing"
 
     def engine_socket(self, model: str) -> str:
         """Where the engine process of a model listens; Unix socket paths are short, so a digest."""
@@ -114,8 +118,8 @@ def checked(settings: Settings) -> Settings:
         raise BadRequest(f"--port is {settings.port}; it must be 0 to 65535.")
     if not 1 <= settings.workers <= 64:
         raise BadRequest(f"--workers is {settings.workers}; it must be 1 to 64.")
-    if settings.engine not in ("embedded", "echo"):
-        raise BadRequest(f"--engine is {settings.engine!r}; it must be 'embedded' or 'echo'.")
+    if settings.engine not in ("embedded", "echo", "none"):
+        raise BadRequest(f"--engine is {settings.engine!r}; it is 'embedded', 'echo' or 'none'.")
     if settings.payments not in ("automatic", "manual"):
         raise BadRequest(f"--payments is {settings.payments!r}; it is 'automatic' or 'manual'.")
     if (settings.tls_certificate is None) != (settings.tls_key is None):

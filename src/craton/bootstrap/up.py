@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,12 +20,11 @@ from craton.bootstrap.machine_lease import FirstOwner, MachineLease
 from craton.bootstrap.settings import Settings, checked
 from craton.bootstrap.supervisor import Supervisor, listen, specs
 from craton.bootstrap.tls import keep_renewed, prepare
+from craton.bootstrap.weights_keeper import WeightsKeeper
 from craton.fleet.contract import ApplyFleet, FleetView
 from craton.kernel.clock import Clock
-from craton.kernel.errors import BadRequest, Conflict, NotFound
+from craton.kernel.errors import BadRequest, Conflict
 from craton.kernel.log import Log
-from craton.models import weights
-from craton.models.card import EmbeddedSource
 from craton.store.client import StateClient
 from craton.store.kind import Change
 
@@ -41,8 +40,13 @@ class Running(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerator[Running]:
-    """Start everything; on leaving, end everything in order."""
+async def running(
+    settings: Settings, *, clock: Clock, log: Log, unfetched: Mapping[str, str] | None = None
+) -> AsyncGenerator[Running]:
+    """Start everything; on leaving, end everything in order.
+
+    `unfetched` are weights that could not be had just now, with the reasons.
+    """
     checked(settings)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(settings.data), _listening(settings) as listening:
@@ -57,9 +61,8 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
         settings = msgspec.structs.replace(settings, run=run, port=listening.getsockname()[1])
         with settings.log.open("ab", buffering=0) as output:
             supervisor = Supervisor(clock=clock, log=log, output=output)
-            keeper = EngineKeeper(
-                settings, supervisor, log, Weights(settings.data / "weights").locate, waits=True
-            )
+            weights = WeightsKeeper(settings, log, unfetched=unfetched)
+            keeper = EngineKeeper(settings, supervisor, log, weights.locate, waits=True)
             for spec in specs(settings, listening):
                 supervisor.start(spec)
             owner = FirstOwner()
@@ -101,6 +104,7 @@ async def running(settings: Settings, *, clock: Clock, log: Log) -> AsyncGenerat
                 await asyncio.gather(*background, return_exceptions=True)
                 await state.close()
                 await keeper.close()
+                await weights.close()
                 await supervisor.close()
                 shutil.rmtree(run, ignore_errors=True)
 
@@ -132,24 +136,6 @@ async def apply_fleet(state: StateClient, path: Path) -> FleetView:
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"The fleet file {path} can't be read: {error}.") from None
     return await state.call("apply_fleet", ApplyFleet(text), FleetView)
-
-
-class Weights:
-    """Finds the file of an embedded model's weights, fetching bundled ones on first use."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    async def locate(self, source: EmbeddedSource) -> Path:
-        """The file; Unavailable or NotFound says why there is none, and what to do."""
-        if source.weights is not None:
-            artifact = weights.find(source.weights)
-            return await asyncio.to_thread(weights.fetch, artifact, self._folder)
-        assert source.gguf is not None, "a card names weights or a file"
-        path = Path(source.gguf)
-        if not await asyncio.to_thread(path.is_file):
-            raise NotFound(f"The weights file {path} is gone. Put it back, or remove the model.")
-        return path
 
 
 class _locked:  # noqa: N801 - reads as a with-statement

@@ -10,7 +10,7 @@ from craton.cli.output import price
 from craton.dialects.sse import FrameParser
 from craton.economics.contract import UsageLine
 from craton.kernel.clock import Clock
-from craton.kernel.errors import EngineFailed, EngineNotReady
+from craton.kernel.errors import EngineFailed, EngineNotReady, NotFound
 
 READ_BYTES = 64 * 1024
 
@@ -70,18 +70,38 @@ class _Chunk(msgspec.Struct):
     error: _Error | None = None
 
 
-class _Ready(msgspec.Struct):
-    model: str
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """What a Craton says that takes requests."""
+
+    model: str | None
+    """The model that answers when none is named."""
+    missing: dict[str, str] = {}
+    """Models that came along and can't be run, with the reasons."""
 
 
 def default_model(connection: Connection) -> str:
-    """The model that answers when none is named; EngineNotReady says why it doesn't yet."""
+    """The model that answers when none is named; EngineNotReady says why it doesn't yet.
+
+    NotFound where none will.
+    """
+    ready = readiness(connection)
+    if ready.model is None:
+        reasons = "".join(f" {model}: {reason}" for model, reason in ready.missing.items())
+        raise NotFound(
+            "This Craton has no model that answers when none is named. Name one with --model; "
+            f"`craton models` lists them, `craton models add` adds one.{reasons}"
+        )
+    return ready.model
+
+
+def readiness(connection: Connection) -> Readiness:
+    """What answers; EngineNotReady says why nothing does yet."""
     with connection.open("GET", "/readyz") as answer:
         content = answer.read()
         if answer.status != 200:
             refusal = wire_refusal(answer.status, content)
             raise EngineNotReady(f"Craton is not ready: {refusal.message}")
-    return msgspec.json.decode(content, type=_Ready).model
+    return msgspec.json.decode(content, type=Readiness)
 
 
 def ask(

@@ -7,6 +7,7 @@ import asyncio
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -17,7 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from craton.bootstrap.seed import bundled_cards
 from craton.bootstrap.settings import Settings, checked
 from craton.bootstrap.up import Running, running, stop_on_signals
-from craton.cli.answer import Answer, Turn, ask, default_model
+from craton.cli.answer import Answer, Readiness, Turn, ask, readiness
 from craton.cli.ask import write_piece
 from craton.cli.connection import Connection
 from craton.cli.installation import CREDENTIALS_FILE, read_endpoint, read_installation
@@ -40,6 +41,19 @@ LOG_FILE = "craton.log"
 _STAGES = {"download": "Fetching", "extract": "Unpacking", "check": "Checking"}
 
 
+class _Mode(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is told, in which form, and whether Craton stays."""
+
+    quiet: bool
+    once: bool
+    as_json: bool
+
+    @property
+    def end(self) -> str:
+        """The last line."""
+        return "Craton stops now, as --once says." if self.once else "Ctrl-C stops Craton."
+
+
 class Started(msgspec.Struct, frozen=True, kw_only=True):
     """What `--json` tells, in one line, once Craton is ready."""
 
@@ -47,8 +61,11 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     credentials: str
     log: str
-    model: str
-    answer: Answer
+    model: str | None
+    answer: Answer | None
+    """The answer to the first question; None where no model came along to be asked."""
+    missing: dict[str, str] = {}
+    """Models that came along and can't be run, with the reasons."""
 
 
 def serve(settings: Settings, *, quiet: bool, once: bool, as_json: bool) -> None:
@@ -57,34 +74,36 @@ def serve(settings: Settings, *, quiet: bool, once: bool, as_json: bool) -> None
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     told = console(to_errors=True)
     told.quiet = quiet or as_json
+    unfetched: dict[str, str] = {}
     if settings.engine == "embedded":
-        _fetch_weights(settings.data / "weights", told)
+        unfetched = _fetch_weights(settings.data / "weights", told)
     with (settings.data / LOG_FILE).open("ab", buffering=0) as stream:
         log = Log("supervisor", level=settings.level, stream=cast("BinaryIO", stream))
-        asyncio.run(_serve(settings, log, told, quiet=quiet, once=once, as_json=as_json))
+        mode = _Mode(quiet=quiet, once=once, as_json=as_json)
+        asyncio.run(_serve(settings, log, told, mode, unfetched))
 
 
 async def _serve(
-    settings: Settings, log: Log, told: Console, *, quiet: bool, once: bool, as_json: bool
+    settings: Settings, log: Log, told: Console, mode: _Mode, unfetched: Mapping[str, str]
 ) -> None:
     clock = SystemClock()
-    async with running(settings, clock=clock, log=log) as now:
+    async with running(settings, clock=clock, log=log, unfetched=unfetched) as now:
         stop_on_signals(now.supervisor)
         told.print(f"Starting Craton at {now.url}")
         stopped = asyncio.create_task(now.supervisor.wait())
-        ready = asyncio.create_task(_until_ready(now, told, clock))
+        ready = asyncio.create_task(_until_ready(now, told, clock, unfetched))
         await asyncio.wait({ready, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
-            model = ready.result()
-            if model is None:
-                if once:
+            found = ready.result()
+            if found is None:
+                if mode.once:
                     raise EngineNotReady(f"No model answers. {now.machine.why_not}")
                 told.print(f"Models wait. {now.machine.why_not} All else is served at {now.url}.")
-            elif not quiet or once:
-                await asyncio.to_thread(
-                    _greet, now, model, clock, quiet=quiet, once=once, as_json=as_json
-                )
-            if not once:
+            elif found.model is None:
+                _tell_alone(now, found, mode)
+            elif not mode.quiet or mode.once:
+                await asyncio.to_thread(_greet, now, found.model, clock, mode)
+            if not mode.once:
                 await stopped
         ready.cancel()
         stopped.cancel()
@@ -94,31 +113,41 @@ async def _serve(
             )
 
 
-async def _until_ready(now: Running, told: Console, clock: Clock) -> str | None:
-    """Wait until the default model answers; its name, or None while its machine is leased."""
+async def _until_ready(
+    now: Running, told: Console, clock: Clock, unfetched: Mapping[str, str]
+) -> Readiness | None:
+    """Wait until Craton is ready; None while the default model's machine is leased.
+
+    Unavailable if its weights could not be fetched and there is no other model.
+    """
     trust = read_endpoint(now.settings.data).trust
     connection = Connection(now.url, "", timeout_s=POLL_TIMEOUT_S, trust=trust)
     deadline_ns = clock.monotonic_ns() + READY_TIMEOUT_S * 1_000_000_000
-    with told.status(f"Loading {now.settings.default_model}"):
+    waited = now.settings.default_model or "Craton"
+    with told.status(f"Loading {waited}"):
         while True:
             try:
-                return await asyncio.to_thread(default_model, connection)
+                return await asyncio.to_thread(readiness, connection)
             except (EngineNotReady, Unavailable) as error:
                 if now.machine.why_not is not None:
                     return None
+                if unfetched and isinstance(error, EngineNotReady):
+                    # Not loading, since there is nothing to load; and no other model to serve.
+                    raise Unavailable(" ".join(unfetched.values())) from None
                 if clock.monotonic_ns() > deadline_ns:
                     raise EngineTimeout(
-                        f"{now.settings.default_model} was not ready after {READY_TIMEOUT_S} s. "
+                        f"{waited} was not ready after {READY_TIMEOUT_S} s. "
                         f"{error.message} The reason is in {now.settings.data / LOG_FILE}."
                     ) from None
             await asyncio.sleep(POLL_S)
 
 
-def _fetch_weights(folder: Path, told: Console) -> None:
+def _fetch_weights(folder: Path, told: Console) -> dict[str, str]:
     """Fetch what the bundled models need and isn't there, showing how far it is.
 
-    What embeds is fetched when it is first asked.
+    What embeds is fetched when it is first asked. Returns what can't be had, with the reasons.
     """
+    unfetched: dict[str, str] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     names = [
         card.source.weights
@@ -128,7 +157,11 @@ def _fetch_weights(folder: Path, told: Console) -> None:
     for name in filter(None, names):
         with Progress(*columns, console=told, disable=told.quiet, transient=True) as progress:
             shown = _Shown(name, told, progress)
-            weights.fetch(weights.find(name), folder, progress=shown.update)
+            try:
+                weights.fetch(weights.find(name), folder, progress=shown.update)
+            except Unavailable as error:
+                unfetched[name] = error.message
+    return unfetched
 
 
 class _Shown:
@@ -152,14 +185,12 @@ class _Shown:
         )
 
 
-def _greet(
-    now: Running, model: str, clock: Clock, *, quiet: bool, once: bool, as_json: bool
-) -> None:
+def _greet(now: Running, model: str, clock: Clock, mode: _Mode) -> None:
     """Ask the first question as any client would, and tell how to ask the next."""
     installation = read_installation(now.settings.data)
     endpoint = installation.endpoint
     connection = Connection(now.url, installation.key().api_key, trust=endpoint.trust)
-    shows = not quiet and not as_json
+    shows = not mode.quiet and not mode.as_json
     if shows:
         print_lines("", f"> {FIRST_QUESTION}")
     answer = ask(
@@ -171,21 +202,48 @@ def _greet(
         write=write_piece if shows else lambda _: None,
         clock=clock,
     )
-    data = now.settings.data
-    if as_json:
-        started = Started(
-            url=now.url,
-            data=str(data),
-            credentials=str(data / CREDENTIALS_FILE),
-            log=str(data / LOG_FILE),
-            model=model,
-            answer=answer,
-        )
-        print_lines(msgspec.json.encode(started).decode())
+    if mode.as_json:
+        _print_started(now, model=model, answer=answer)
     elif shows:
-        end = "Craton stops now, as --once says." if once else "Ctrl-C stops Craton."
-        print_lines("", answer.line(), *directions(endpoint.public_url, data, model), "", end)
+        lines = directions(endpoint.public_url, now.settings.data, model)
+        print_lines("", answer.line(), *lines, "", mode.end)
     sys.stdout.flush()
+
+
+def _tell_alone(now: Running, ready: Readiness, mode: _Mode) -> None:
+    """Tell that Craton serves, though none of its own models answers."""
+    if ready.missing and mode.once:
+        raise EngineNotReady(" ".join(ready.missing.values()))
+    if mode.as_json:
+        if not mode.quiet or mode.once:
+            _print_started(now, missing=ready.missing)
+    elif not mode.quiet:
+        reasons = [f"{model} is missing. {why}" for model, why in ready.missing.items()]
+        advice = f"{program()} models add NAME --gguf FILE, or --url URL --upstream-model NAME"
+        lines = reasons or ["No model came along, as --engine none says. Add one:", f"  {advice}"]
+        url = read_endpoint(now.settings.data).public_url
+        print_lines("", *lines, *_access(url, now.settings.data), "", mode.end)
+    sys.stdout.flush()
+
+
+def _print_started(
+    now: Running,
+    *,
+    model: str | None = None,
+    answer: Answer | None = None,
+    missing: Mapping[str, str] | None = None,
+) -> None:
+    data = now.settings.data
+    started = Started(
+        url=now.url,
+        data=str(data),
+        credentials=str(data / CREDENTIALS_FILE),
+        log=str(data / LOG_FILE),
+        model=model,
+        answer=answer,
+        missing=dict(missing or {}),
+    )
+    print_lines(msgspec.json.encode(started).decode())
 
 
 def program() -> str:
@@ -201,12 +259,7 @@ def directions(url: str, data: Path, model: str) -> list[str]:
     """What to type next: lines to copy for each SDK."""
     message = '[{"role": "user", "content": "Hello"}]'
     return [
-        "",
-        f"Craton serves at {url}. Its API: {url}/craton/v1/docs",
-        f"Credentials: {data / CREDENTIALS_FILE}    Log: {data / LOG_FILE}",
-        "",
-        "In another terminal, point your programs here:",
-        f'  eval "$({program()} env --data {shlex.quote(str(data))})"',
+        *_access(url, data),
         "",
         "boto3:",
         "  import boto3",
@@ -226,4 +279,16 @@ def directions(url: str, data: Path, model: str) -> list[str]:
         f'  answer = Anthropic().messages.create(model="{model}", max_tokens=100,',
         f"      messages={message})",
         "  print(answer.content[0].text)",
+    ]
+
+
+def _access(url: str, data: Path) -> list[str]:
+    """Where it serves, and how programs find it."""
+    return [
+        "",
+        f"Craton serves at {url}. Its API: {url}/craton/v1/docs",
+        f"Credentials: {data / CREDENTIALS_FILE}    Log: {data / LOG_FILE}",
+        "",
+        "In another terminal, point your programs here:",
+        f'  eval "$({program()} env --data {shlex.quote(str(data))})"',
     ]

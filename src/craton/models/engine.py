@@ -42,6 +42,10 @@ class Stop(msgspec.Struct, eq=False):
             self._callbacks.append(callback)
 
 
+MODEL_MISSING = "model_missing"
+"""The code of an `EngineNotReady` that no waiting cures: what the model is made of isn't there."""
+
+
 class Engine(Protocol):
     """Turns a request into a stream of events.
 

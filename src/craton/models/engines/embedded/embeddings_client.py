@@ -14,7 +14,7 @@ from craton.models.engines.embedded.embeddings_contract import (
     Ready,
     Vectors,
 )
-from craton.models.engines.embedded.link import Contract, Limits, Line
+from craton.models.engines.embedded.link import Contract, Limits, Line, Missing, found
 
 IDLE_SECONDS = 60.0
 """Without a request, before a worker hangs up: the process rests when nobody is connected."""
@@ -24,12 +24,15 @@ _CONTRACT = Contract(CONTRACT, FromEngine)
 class EmbeddingEngine:
     """`Engine` and `Embeds`, served by the process that listens on `socket`."""
 
-    def __init__(self, socket: Path, *, name: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self, socket: Path, *, name: str, limits: Limits | None = None, missing: Missing = found
+    ) -> None:
         self._line = Line[Ready, Vectors](
             socket,
             _CONTRACT,
             name=name,
             limits=limits or Limits(idle_seconds=IDLE_SECONDS),
+            missing=missing,
             doing="still being fetched, loading or restarting",
             advice="Try again in a moment; Craton's log has the reason.",
         )

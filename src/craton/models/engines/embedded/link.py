@@ -14,7 +14,7 @@ import msgspec
 
 from craton.kernel.channel import Channel
 from craton.kernel.errors import CratonError, EngineFailed, EngineNotReady, raised
-from craton.models.engine import Stop
+from craton.models.engine import MODEL_MISSING, Stop
 from craton.models.engines.embedded.link_messages import (
     Failed,
     Health,
@@ -50,6 +50,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Without a request, before this worker hangs up so that the process may rest; None: never."""
 
 
+Missing = Callable[[], str | None]
+"""Says why there can't be a process to connect to; None if there can."""
+
+
+def found() -> str | None:
+    """Nothing is missing."""
+    return None
+
+
 class Contract(msgspec.Struct, frozen=True):
     """What is spoken with a kind of process: the contract's number, and the messages read."""
 
@@ -67,6 +76,7 @@ class Line(Generic[Facts, Answer]):
         *,
         name: str,
         limits: Limits | None = None,
+        missing: Missing = found,
         doing: str = "still loading or restarting",
         advice: str = "Try again in a moment.",
     ) -> None:
@@ -75,6 +85,7 @@ class Line(Generic[Facts, Answer]):
         self._contract = contract
         self._name = name
         self._limits = limits or Limits()
+        self._missing = missing
         self._doing = doing
         self._advice = advice
         self._link: Link[Facts, Answer] | None = None
@@ -103,6 +114,7 @@ class Line(Generic[Facts, Answer]):
                         raise EngineNotReady(f"The engine {self._name} is closed.")
                     if link := await self._attempt():
                         return link
+                    self._check_missing()
                     self._check_away()
                     await asyncio.sleep(limits.retry_seconds)
         except TimeoutError as error:
@@ -118,6 +130,12 @@ class Line(Generic[Facts, Answer]):
         except FileNotFoundError:
             return
         raise EngineNotReady(f"The engine {self._name} is away. {why}", retry_after_s=AWAY_RETRY_S)
+
+    def _check_missing(self) -> None:
+        """EngineNotReady at once where there is nothing that could be started."""
+        if why := self._missing():
+            message = f"The model {self._name} can't be run. {why}"
+            raise EngineNotReady(message, code=MODEL_MISSING)
 
     async def _attempt(self) -> "Link[Facts, Answer] | None":
         link = Link[Facts, Answer](self._contract, self._name, self._limits)
