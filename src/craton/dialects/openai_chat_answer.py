@@ -5,7 +5,9 @@ What the conversation model doesn't know rides in `extra`: of the answer's start
 those of the usage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from msgspec import UNSET
 
 from craton.dialects.dialect import Stamp
 from craton.dialects.members import BodyReader, Json, Wire, check_nesting, members, plain
+from craton.dialects.openai_chat_errors import told_error, told_error_in
 from craton.dialects.openai_chat_messages import (
     MESSAGE,
     read_tool_call,
@@ -23,9 +26,18 @@ from craton.dialects.openai_chat_parts import DIALECT, extra_of, own
 from craton.dialects.openai_chat_wire import (
     AnswerBody,
     AnswerChoice,
+    AnsweredCall,
     AnswerMessage,
+    AnswerParts,
     Chunk,
     ChunkChoice,
+    CustomToolCall,
+    FunctionCall,
+    FunctionToolCall,
+    Logprobs,
+    TextPart,
+    ThinkingPart,
+    ToolCall,
     UsageBody,
 )
 from craton.kernel.errors import BadRequest, EngineFailed
@@ -39,7 +51,14 @@ from craton.messages.blocks import (
     Text,
     ToolUse,
 )
-from craton.messages.events import Answer, MessageStart, MessageStop, Metadata, StopReason
+from craton.messages.events import (
+    Answer,
+    BlockKind,
+    MessageStart,
+    MessageStop,
+    Metadata,
+    StopReason,
+)
 from craton.messages.usage import Usage
 
 _ANSWERS: BodyReader[AnswerBody] = BodyReader(AnswerBody)
@@ -80,7 +99,7 @@ def finish_reason(stop: MessageStop) -> str:
 
 
 def read_stop(choice: AnswerChoice | ChunkChoice) -> MessageStop:
-    """Why an answer stopped; EngineFailed where the upstream says that it broke."""
+    """Why an answer stopped; the upstream's own error where it says that it broke."""
     reason = choice.finish_reason or "stop"
     known = _STOP_REASONS.get(reason)
     if (
@@ -91,6 +110,8 @@ def read_stop(choice: AnswerChoice | ChunkChoice) -> MessageStop:
         and reason != "function_call"
     ):
         return MessageStop(stop_reason=known)
+    if choice.rest is not UNSET and (error := told_error(members(choice))) is not None:
+        raise error
     if reason in _BROKEN:
         raise EngineFailed(f"The upstream gave up on the answer: its finish_reason is {reason!r}.")
     rides: Json = dict(members(choice) or {})
@@ -139,14 +160,17 @@ def read_metadata(usage: UsageBody | None, service_tier: str | None) -> Metadata
             "stream_options.include_usage asks for it."
         )
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    prompt_tokens, output_tokens = usage.prompt_tokens, usage.completion_tokens
+    if usage.total_tokens > prompt_tokens + output_tokens:
+        prompt_tokens, output_tokens = _shares_of_total(usage)
     rides: Json = {} if usage.rest is UNSET else dict(members(usage) or {})
     read = written = reasoning = 0
     if prompt is not None:
         # An upstream that counts more cached tokens than it had would make a count negative.
         if prompt.cached_tokens:
-            read = min(prompt.cached_tokens, usage.prompt_tokens)
+            read = min(prompt.cached_tokens, prompt_tokens)
         if prompt.cache_write_tokens:
-            written = min(prompt.cache_write_tokens, usage.prompt_tokens - read)
+            written = min(prompt.cache_write_tokens, prompt_tokens - read)
         if prompt.rest is not UNSET or prompt.audio_tokens:
             _ride(rides, "prompt_tokens_details", prompt, ("cached_tokens", "cache_write_tokens"))
     if completion is not None:
@@ -160,8 +184,8 @@ def read_metadata(usage: UsageBody | None, service_tier: str | None) -> Metadata
             _ride(rides, "completion_tokens_details", completion, ("reasoning_tokens",))
     return Metadata(
         usage=Usage(
-            input_tokens=usage.prompt_tokens - read - written,
-            output_tokens=usage.completion_tokens,
+            input_tokens=prompt_tokens - read - written,
+            output_tokens=output_tokens,
             cache_read_tokens=read,
             cache_write_tokens=written,
             reasoning_tokens=reasoning,
@@ -169,6 +193,22 @@ def read_metadata(usage: UsageBody | None, service_tier: str | None) -> Metadata
         service_tier=service_tier,
         extra=extra_of(rides) if rides else None,
     )
+
+
+def _shares_of_total(usage: UsageBody) -> tuple[int, int]:
+    """Prompt and generated tokens, where the total is more than the two together.
+
+    The total is what the upstream bills. xAI and Gemini's compatible API leave out of
+    `completion_tokens` what the model thought, so the rest was generated; how much of it was
+    reasoning is only what the upstream itself says. Mistral leaves out of `prompt_tokens` what
+    was sound: where it says how long that lasted, the rest was prompt.
+    Sources: https://docs.x.ai/docs/key-information/consumption-and-rate-limits, and the recordings
+    under tests/unit/models/recorded.
+    """
+    heard_s = (members(usage) or {}).get("prompt_audio_seconds")
+    if isinstance(heard_s, int | float) and heard_s > 0:
+        return usage.total_tokens - usage.completion_tokens, usage.completion_tokens
+    return usage.prompt_tokens, usage.total_tokens - usage.prompt_tokens
 
 
 def _ride(rides: Json, name: str, details: Wire, known: tuple[str, ...]) -> None:
@@ -279,40 +319,56 @@ def _add_deltas(message: Json, value: Any) -> None:  # noqa: ANN401 - an opaque 
 
 
 def read_answer(body: bytes) -> Answer:
-    """Read the body of a whole answer; EngineFailed where it isn't one."""
+    """Read the body of a whole answer.
+
+    EngineFailed where it isn't one; the upstream's own error where that is what the body tells.
+    """
     try:
         wire = _ANSWERS.read(body)
         check_nesting(body)
     except BadRequest as error:
-        raise EngineFailed(f"The upstream's answer can't be read: {error.message}") from None
+        raise told_error_in(body) or _unreadable(error.message) from None
+    if wire.rest is not UNSET and (told := told_error(members(wire))) is not None:
+        raise told
     if len(wire.choices) != 1:
         raise EngineFailed(f"The upstream sent {len(wire.choices)} choices where one was due.")
     choice = wire.choices[0]
+    stop = read_stop(choice)
     rides: Json = {}
-    content = _read_content(choice, rides)
+    if choice.message is not None:
+        content = _read_content(choice.message, choice.logprobs, rides)
+    elif stop.stop_reason is StopReason.CONTENT_FILTERED:
+        content: list[Block] = []
+    else:
+        raise _unreadable("`choices[0].message`: is required and missing.")
     return Answer(
         start=read_start(wire, rides),
         content=content,
-        stop=read_stop(choice),
+        stop=stop,
         metadata=read_metadata(wire.usage, wire.service_tier),
     )
 
 
-def _read_content(choice: AnswerChoice, rides: Json) -> list[Block]:
-    message = choice.message
-    logprobs = choice.logprobs
+def _unreadable(what: str) -> EngineFailed:
+    return EngineFailed(f"The upstream's answer can't be read: {what}")
+
+
+def _read_content(message: AnswerMessage, logprobs: Logprobs | None, rides: Json) -> list[Block]:
     content: list[Block] = []
     if message.reasoning_content is not None or message.reasoning is not None:
         block = reasoning_block(message.reasoning_content, message.reasoning)
         content += [] if block is None else [block]
-    if message.content is not None:
+    said = message.content
+    if type(said) is str:
         came = logprobs.content if logprobs is not None else None
-        content.append(Text(text=message.content, logprobs=came or None))
+        content.append(Text(text=said, logprobs=came or None))
+    elif isinstance(said, list):
+        content += _read_parts(said)
     if message.refusal is not None:
         came = logprobs.refusal if logprobs is not None else None
         content.append(Refusal(text=message.refusal, logprobs=came or None))
     if message.tool_calls:
-        content += [read_tool_call(call) for call in message.tool_calls]
+        content += [_read_call(call) for call in message.tool_calls]
     if (
         message.annotations
         or message.audio is not None
@@ -321,6 +377,49 @@ def _read_content(choice: AnswerChoice, rides: Json) -> list[Block]:
     ):
         _read_rides(message, rides)
     return content
+
+
+def pieces_of(parts: AnswerParts) -> Iterator[tuple[BlockKind, str]]:
+    """The text and the reasoning of a content that is a list, in order.
+
+    Parts of other kinds are passed over: Mistral's references to documents are the only ones that
+    its API has in an answer, and the conversation model has no place for them.
+    """
+    for part in parts:
+        match part:
+            case TextPart(text=text) if text:
+                yield BlockKind.TEXT, text
+            case ThinkingPart(thinking=thinking):
+                thought = [each.text for each in thinking if isinstance(each, TextPart)]
+                if text := "".join(thought):
+                    yield BlockKind.REASONING, text
+            case _:
+                pass
+
+
+def _read_parts(parts: AnswerParts) -> list[Block]:
+    blocks: list[Block] = []
+    for kind, pieces in groupby(pieces_of(parts), key=itemgetter(0)):
+        text = "".join(piece for _, piece in pieces)
+        blocks.append(Text(text=text) if kind is BlockKind.TEXT else Reasoning(text=text))
+    return blocks
+
+
+def _read_call(call: AnsweredCall) -> ToolUse:
+    """A tool call; without arguments it has none, which are `{}` to whoever reads them as JSON."""
+    whole: ToolCall
+    if call.type == "custom" and call.custom is not None:
+        whole = CustomToolCall(id=call.id, custom=call.custom, rest=call.rest)
+    elif call.type in (None, "function") and (function := call.function) is not None:
+        arguments = "{}" if function.arguments is None else function.arguments
+        inner = FunctionCall(name=function.name, arguments=arguments, rest=function.rest)
+        whole = FunctionToolCall(id=call.id, function=inner, rest=call.rest)
+    else:
+        raise _unreadable(f"a tool call of type {call.type!r} doesn't hold what that has to.")
+    try:
+        return read_tool_call(whole)
+    except BadRequest as error:
+        raise _unreadable(error.message) from None
 
 
 def _read_rides(message: AnswerMessage, rides: Json) -> None:

@@ -10,7 +10,16 @@ from typing import Any, cast
 
 import msgspec
 
-from craton.kernel.errors import CratonError, Fault, raised
+from craton.kernel.errors import (
+    BadRequest,
+    CratonError,
+    EngineFailed,
+    EngineNotReady,
+    EngineTimeout,
+    Fault,
+    Throttled,
+    raised,
+)
 
 _INVALID = "invalid_request_error"
 
@@ -99,15 +108,39 @@ def read_error(status: int, body: bytes) -> CratonError:
     return raised(_fault_of(status), f"The upstream answered {status}: {text or 'no body'}.")
 
 
+def told_error(document: object) -> CratonError | None:
+    """The error that stands in an answer whose HTTP status was 200, or None where none does.
+
+    OpenRouter answers so whatever goes wrong once a model was asked, at the top or in a choice
+    (https://openrouter.ai/docs/api/reference/errors-and-debugging). What is wrong between us and
+    the upstream, such as our key or our budget there, is no fault of the caller's: EngineFailed.
+    """
+    if not isinstance(document, dict):
+        return None
+    body = cast("dict[str, Any]", document)
+    if not body.get("error"):
+        return None
+    error = error_of(200, body)
+    if isinstance(error, BadRequest | Throttled | EngineTimeout | EngineNotReady | EngineFailed):
+        return error
+    return EngineFailed(f"The upstream refused: {error.message}")
+
+
+def told_error_in(body: bytes) -> CratonError | None:
+    """The error in the bytes of an answer whose status was 200; None for anything else."""
+    try:
+        return told_error(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
 def error_of(status: int, document: dict[str, Any]) -> CratonError:
     """The error of an error document. Older vLLM puts its members at the top."""
-    inner = document.get("error", document)
+    inner = document.get("error") or document
     if isinstance(inner, str):
         inner = {"message": inner}
     error = cast("dict[str, Any]", inner) if isinstance(inner, dict) else {}
-    message = error.get("message")
-    if not isinstance(message, str) or not message:
-        message = f"The upstream answered {status} without a message."
+    message = _words(error) or f"The upstream answered {status} without a message."
     code, kind = error.get("code"), error.get("type")
     if isinstance(code, int) and status < 400:
         status = code  # inside a stream the HTTP status was 200; vLLM repeats the real one here
@@ -118,6 +151,32 @@ def error_of(status: int, document: dict[str, Any]) -> CratonError:
     if fault is Fault.BAD_REQUEST and _OVERFLOW.search(message):
         fault = Fault.CONTEXT_OVERFLOW
     return raised(fault, message)
+
+
+def _words(error: dict[str, Any]) -> str:
+    """What an error says; servers made with FastAPI, such as Mistral's, say it under `detail`."""
+    said = error.get("message")
+    if isinstance(said, dict):
+        said = cast("dict[str, Any]", said).get("detail")
+    elif said is None:
+        said = error.get("detail")
+    if isinstance(said, list):
+        found = [_wrong_member(each) for each in cast("list[Any]", said)]
+        return "; ".join(words for words in found if words)
+    return said if isinstance(said, str) else ""
+
+
+def _wrong_member(detail: object) -> str:
+    """One of the members that FastAPI found wrong, by its path; what it held isn't told."""
+    if not isinstance(detail, dict):
+        return ""
+    found = cast("dict[str, Any]", detail)
+    path, what = found.get("loc"), found.get("msg")
+    if not isinstance(what, str):
+        return ""
+    if not isinstance(path, list):
+        return what
+    return ".".join(str(step) for step in cast("list[Any]", path)) + ": " + what
 
 
 def _fault_of(status: int) -> Fault:

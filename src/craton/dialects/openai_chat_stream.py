@@ -15,15 +15,17 @@ from craton.dialects.members import BodyReader, Json, check_nesting, members
 from craton.dialects.openai_chat_answer import (
     answer_id,
     finish_reason,
+    pieces_of,
     read_metadata,
     read_start,
     read_stop,
     write_usage,
 )
-from craton.dialects.openai_chat_errors import error_body, error_of
+from craton.dialects.openai_chat_errors import error_body, told_error, told_error_in
 from craton.dialects.openai_chat_messages import MESSAGE
 from craton.dialects.openai_chat_parts import DIALECT, extra_of, own
 from craton.dialects.openai_chat_wire import (
+    AnswerParts,
     Chunk,
     ChunkChoice,
     Delta,
@@ -54,6 +56,8 @@ from craton.messages.request import Request
 _CHUNKS: BodyReader[Chunk] = BodyReader(Chunk)
 _encode = msgspec.json.encode
 _DONE = b"data: [DONE]\n\n"
+_UNFRAMED_BYTES_MAX = 64 * 1024
+"""What is kept of an answer that hasn't begun as a stream; an error's body is far smaller."""
 
 
 class ChunkWriter:
@@ -216,6 +220,7 @@ class ChunkReader:
         "_stop",
         "_tier",
         "_tool",
+        "_unframed",
         "_usage",
     )
 
@@ -229,6 +234,7 @@ class ChunkReader:
         self._stop: MessageStop | None = None
         self._usage: UsageBody | None = None
         self._tier: str | None = None
+        self._unframed = b""  # what came before the first chunk: the error instead of a stream
 
     def feed(self, data: bytes) -> list[Event]:
         """The events completed by these bytes."""
@@ -244,6 +250,8 @@ class ChunkReader:
             if not events:
                 raise
             self._error = error
+        if self._state == "new" and len(self._unframed) < _UNFRAMED_BYTES_MAX:
+            self._unframed += data
         return events
 
     def close(self) -> list[Event]:
@@ -252,6 +260,8 @@ class ChunkReader:
             raise self._error
         if self._state == "done":
             return []
+        if self._state == "new" and (told := told_error_in(self._unframed)) is not None:
+            raise told
         if self._stop is None or self._usage is None:
             raise EngineFailed("The upstream's stream ended before the answer was whole.")
         events: list[Event] = []  # whole, though the upstream left out [DONE]
@@ -267,8 +277,10 @@ class ChunkReader:
             if self._kind is BlockKind.TEXT and len(chunk.choices) == 1 and chunk.usage is None:
                 choice = chunk.choices[0]
                 delta = choice.delta
+                content = delta.content
                 if (
-                    delta.content
+                    type(content) is str
+                    and content
                     and choice.finish_reason is None
                     and choice.logprobs is None
                     and delta.rest is UNSET
@@ -281,16 +293,16 @@ class ChunkReader:
                     and choice.index == 0
                 ):
                     # What nearly every chunk is; the general way gives the same.
-                    events.append(TextDelta(index=self._index, text=delta.content))
+                    events.append(TextDelta(index=self._index, text=content))
                     return
             check_nesting(body)
         except BadRequest as unreadable:
-            error = _read_stream_error(body)
-            raise error or EngineFailed(
+            raise told_error_in(body) or EngineFailed(
                 f"The upstream's stream can't be read: {unreadable.message}"
             ) from None
-        if name == b"error" or (chunk.rest is not UNSET and "error" in (members(chunk) or {})):
-            raise _read_stream_error(body) or EngineFailed("The upstream's stream failed.")
+        told = None if chunk.rest is UNSET else told_error(members(chunk))
+        if told is not None or name == b"error":
+            raise told or EngineFailed("The upstream's stream failed.")
         if chunk.usage is not None:
             self._usage = chunk.usage
         if chunk.service_tier is not None:
@@ -315,10 +327,17 @@ class ChunkReader:
         delta = choice.delta
         logprobs = choice.logprobs
         rides = members(delta)
-        if delta.content or (logprobs is not None and logprobs.content):
+        content = delta.content
+        thinks = delta.reasoning_content or delta.reasoning
+        if isinstance(content, list):
+            self._read_parts(content, events)
+        # vLLM tells logprobs of calls and of reasoning as well, which aren't text.
+        elif content or (
+            logprobs is not None and logprobs.content and not (delta.tool_calls or thinks)
+        ):
             self._open(BlockKind.TEXT, events)
-            events.append(_text(self._index, delta.content, logprobs, "content"))
-        if delta.reasoning_content or delta.reasoning:
+            events.append(_text(self._index, content, logprobs, "content"))
+        if thinks:
             self._read_reasoning(delta, events)
         if delta.refusal or (logprobs is not None and logprobs.refusal):
             self._open(BlockKind.REFUSAL, events)
@@ -343,6 +362,12 @@ class ChunkReader:
             return
         self._open(BlockKind.OPAQUE, events)
         events.append(OpaqueDelta(index=self._index, value=rides))
+
+    def _read_parts(self, parts: AnswerParts, events: list[Event]) -> None:
+        for kind, text in pieces_of(parts):
+            self._open(kind, events)
+            delta = TextDelta if kind is BlockKind.TEXT else ReasoningDelta
+            events.append(delta(index=self._index, text=text))
 
     def _read_reasoning(self, delta: Delta, events: list[Event]) -> None:
         text = delta.reasoning_content or delta.reasoning
@@ -401,11 +426,3 @@ def _text(index: int, text: str | None, logprobs: Logprobs | None, kind: str) ->
         return TextDelta(index=index, text=text or "")
     came: list[Any] | None = logprobs.content if kind == "content" else logprobs.refusal
     return TextDelta(index=index, text=text or "", logprobs=came or None)
-
-
-def _read_stream_error(body: bytes) -> CratonError | None:
-    try:
-        document: Any = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return error_of(200, document) if isinstance(document, dict) and "error" in document else None  # pyright: ignore[reportUnknownArgumentType] - JSON

@@ -7,7 +7,7 @@ declared where nearly every answer of theirs has them.
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, field
 
 from craton.dialects.members import UnknownKind, Wire
 
@@ -330,16 +330,42 @@ class UsageBody(Wire):
     completion_tokens_details: CompletionDetails | None = None
 
 
+class ThinkingPart(Wire, tag="thinking"):
+    """Reasoning, as Mistral's models have it in their content."""
+
+    thinking: list[TextPart | UnknownKind]
+
+
+AnswerParts = list[TextPart | ThinkingPart | UnknownKind]
+
+
+class AnsweredFunction(Wire):
+    """A call as it is answered: some servers leave out the arguments where there are none."""
+
+    name: str
+    arguments: str | None = None
+
+
+class AnsweredCall(Wire):
+    """A tool call as it is answered: Mistral's don't say their type, and are functions."""
+
+    id: str
+    type: str | None = None
+    function: AnsweredFunction | None = None
+    custom: CustomCall | None = None
+
+
 class AnswerMessage(Wire):
     """The message of an answer.
 
-    `reasoning` is vLLM's and OpenRouter's word, `reasoning_content` DeepSeek's and SGLang's.
+    `reasoning` is vLLM's and OpenRouter's word, `reasoning_content` DeepSeek's and SGLang's. The
+    content is a list where a model of Mistral's thinks.
     """
 
     role: str | None = None
-    content: str | None = None
+    content: str | AnswerParts | None = None
     refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[AnsweredCall] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     annotations: list[Any] | None = None
@@ -348,9 +374,12 @@ class AnswerMessage(Wire):
 
 
 class AnswerChoice(Wire):
-    """One of an answer's alternatives. `stop_reason` and `token_ids` are vLLM's."""
+    """One of an answer's alternatives. `stop_reason` and `token_ids` are vLLM's.
 
-    message: AnswerMessage
+    Azure leaves out the message where its filter took it away.
+    """
+
+    message: AnswerMessage | None = None
     index: int = 0
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
@@ -394,7 +423,7 @@ class Delta(Wire):
     """More of the message."""
 
     role: str | None = None
-    content: str | None = None
+    content: str | AnswerParts | None = None
     refusal: str | None = None
     tool_calls: list[ToolCallDelta] | None = None
     reasoning_content: str | None = None
@@ -403,9 +432,9 @@ class Delta(Wire):
 
 
 class ChunkChoice(Wire):
-    """More of one of the alternatives."""
+    """More of one of the alternatives. Azure leaves out the delta where only its filter speaks."""
 
-    delta: Delta
+    delta: Delta = field(default_factory=Delta)
     index: int = 0
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
