@@ -171,7 +171,9 @@ def _print_pools(pools: Sequence[PoolView]) -> None:
             f"{pool.chips_taken:,} of {pool.chips:,}",
             str(pool.hosts_spare),
             str(pool.hosts_unusable),
-            "not known" if pool.draw_w is None else f"{pool.draw_w:,} W",
+            "not known"
+            if pool.draw_w is None
+            else _draw(pool.draw_w, is_estimated=pool.is_draw_estimated),
         )
         for pool in pools
     ]
@@ -182,6 +184,13 @@ def _print_pools(pools: Sequence[PoolView]) -> None:
     for pool in pools:
         if pool.offered_units < pool.units:
             print_lines(f"{short_words(pool)} `craton fleet repair` takes them into use again.")
+    for pool in pools:
+        if pool.below_cost is not None:
+            print_lines(printable(f"{pool.key} is sold below cost: {pool.below_cost}."))
+
+
+def _draw(watts: int, *, is_estimated: bool) -> str:
+    return f"{watts:,} W (estimated)" if is_estimated else f"{watts:,} W"
 
 
 def _print_marks(view: FleetView) -> None:

@@ -69,6 +69,13 @@ class Charges:
         tariff = self._tariff(resource, meter, at_ms)
         return hourly_cost(chip_seconds, tariff.hourly[meter])
 
+    def price(self, resource: str, meter: Meter, at_ms: int) -> tuple[int, str] | None:
+        """Nano-units an hour of one chip, and the currency; None where no price file says."""
+        tariff = self._prices.tariff(resource, at_ms)
+        if tariff is None or meter not in tariff.hourly:
+            return None
+        return tariff.hourly[meter], tariff.currency
+
     def has_price(self, resource: str, meter: Meter, at_ms: int) -> bool:
         """Whether a price file says what it costs."""
         tariff = self._prices.tariff(resource, at_ms)

@@ -35,6 +35,8 @@ class FleetQuery(msgspec.Struct, frozen=True):
     """Describe the fleet, or what is under a path (`site/row/rack`)."""
 
     path: str = ""
+    with_racks: bool = True
+    """Whether to count rows and racks: the longest part, of a large fleet."""
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,10 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """Of one host at full load."""
     leaves: int
     rows: int
+    is_draw_estimated: bool = False
+    """Whether nobody measured or published that draw."""
+    below_cost: str | None = None
+    """Where a block is sold for less than its chips cost the operator: by how much."""
 
 
 class RowView(msgspec.Struct, frozen=True, kw_only=True):

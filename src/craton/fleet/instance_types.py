@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 
 from craton.kernel.errors import BadRequest, NotFound
+from craton.kernel.units import NANOS_PER_UNIT
 from craton.silicon.catalogue import Catalogue
-from craton.silicon.chip import Server
+from craton.silicon.chip import PriceKind, Server
 from craton.silicon.power import PowerCurve, Site, power_curve, wall_power
+from craton.silicon.prices import chip_hour
 
 BUNDLED = Path(__file__).with_name("instance_types.toml")
 LOCAL = "craton.local"
@@ -35,6 +37,10 @@ class InstanceType(msgspec.Struct, frozen=True, kw_only=True):
     draw_w: int | None = None
     """None where nobody publishes what its chip draws."""
     is_draw_estimated: bool = False
+    owned_nanos_hour: int | None = None
+    """What a chip-hour costs who owns the host, in nano-dollars: capital and energy."""
+    energy_nanos_hour: int | None = None
+    """Its energy alone, at the wall and at the site's mean load."""
     sides: tuple[int, ...] = ()
     """Sides of the torus that its chips form; none where any chip reaches any other alike."""
     ultraservers: Mapping[str, int] = {}
@@ -126,6 +132,7 @@ def _type(entry: _Entry, catalogue: Catalogue, site: Site, file: str) -> Instanc
         if hosts < 1:
             raise BadRequest(f"{where}: the UltraServer {ultra} has {hosts} hosts.")
     curve = power_curve(chip, site) if chip.power_w is not None else None
+    owned = chip_hour(chip, (server,), site, (PriceKind.OWNED,))
     return InstanceType(
         name=entry.name,
         chip=chip.name,
@@ -133,6 +140,8 @@ def _type(entry: _Entry, catalogue: Catalogue, site: Site, file: str) -> Instanc
         server=server.name,
         draw_w=_draw_w(curve, site, server, entry.chips) if curve is not None else None,
         is_draw_estimated=curve is not None and curve.estimate,
+        owned_nanos_hour=None if owned is None else round(owned.usd * NANOS_PER_UNIT),
+        energy_nanos_hour=_energy_nanos(curve, site, server) if curve is not None else None,
         sides=entry.sides,
         ultraservers=entry.ultraservers,
         vcpus=entry.vcpus,
@@ -142,6 +151,11 @@ def _type(entry: _Entry, catalogue: Catalogue, site: Site, file: str) -> Instanc
         vendor=chip.vendor,
         chip_memory_mib=round(chip.memory_gib.value * 1024),
     )
+
+
+def _energy_nanos(curve: PowerCurve, site: Site, server: Server) -> int:
+    kwh = float(wall_power(curve, site.load.value, site, server).kwh(1))
+    return round(kwh * site.usd_kwh.value * NANOS_PER_UNIT)
 
 
 def _draw_w(curve: PowerCurve, site: Site, server: Server, chips: int) -> int:

@@ -124,7 +124,7 @@ class FleetOffice:
             shares=self._shares,
             clock=clock,
         )
-        self._views = Views(self.fleet, charges)
+        self._views = Views(self.fleet, self._types, charges, self._shares)
 
     def load(self, connection: Connection) -> None:
         """Read the fleet file that is in force, what was promised and what runs."""
@@ -203,7 +203,7 @@ class FleetOffice:
             for each in self.fleet.leases.values()
             if query.account in (None, each.account) and query.id in (None, each.id)
         ]
-        return contract.Leases([self._views.lease(each) for each in found])
+        return contract.Leases(self._views.leases(found))
 
     def read_ended(self, connection: Connection, query: contract.LeasesQuery) -> contract.Leases:
         """The lease of an id, ended or not."""

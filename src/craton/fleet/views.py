@@ -1,6 +1,7 @@
 """The fleet as it is told: names in the place of numbers, and whether it is simulated."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,21 +22,40 @@ from craton.fleet.contract import (
 )
 from craton.fleet.fleet import Fleet
 from craton.fleet.fleet_file import DriverKind
+from craton.fleet.instance_types import InstanceType, InstanceTypes
 from craton.fleet.inventory import Hosts
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import Lease, LeaseState, Reservation
+from craton.fleet.shares import Shares
 from craton.kernel.errors import BadRequest
+from craton.kernel.units import NANOS_PER_UNIT
 
 RACKS_MAX = 20_000
 STEPS_MAX = 20_000
+_COST_CURRENCY = "USD"
+"""In which the chip catalogue has what chips cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PoolWords:
+    """What is said of a pool wherever something of it is told."""
+
+    zone: str
+    type: InstanceType
+    ultraserver: str | None
+    driver: DriverKind
 
 
 class Views:
     """Reads the fleet; changes nothing."""
 
-    def __init__(self, fleet: Fleet, charges: Charges) -> None:
+    def __init__(
+        self, fleet: Fleet, types: InstanceTypes, charges: Charges, shares: Shares
+    ) -> None:
         self._fleet = fleet
+        self._types = types
         self._charges = charges
+        self._shares = shares
 
     def fleet(self, query: FleetQuery, now_s: int, applied_ms: int) -> FleetView:
         """All of it, or what is under a path. Rows and racks are told where there aren't too many.
@@ -50,7 +70,7 @@ class Views:
         return FleetView(
             sites=[self._site(site.name, now_s) for site in inventory.sites if site.name in zones],
             pools=[self._pool(fleet.books[key], now_s) for key in fleet.books if key in keys],
-            rows=self._rows(found, keys),
+            rows=self._rows(found, keys) if query.with_racks else [],
             marks=self._marks(keys),
             chips=sum(
                 fleet.books[key].plan.hosts * fleet.books[key].plan.type.chips for key in keys
@@ -76,8 +96,7 @@ class Views:
             taken_w=taken_w,
         )
 
-    @staticmethod
-    def _pool(book: PoolBook, now_s: int) -> PoolView:
+    def _pool(self, book: PoolBook, now_s: int) -> PoolView:
         plan, pool = book.plan, book.pool
         return PoolView(
             key=plan.key,
@@ -101,7 +120,23 @@ class Views:
             draw_w=plan.draw_w,
             leaves=pool.layout.leaves,
             rows=pool.layout.rows,
+            # What the fleet file says of a rack is the operator's own figure.
+            is_draw_estimated=plan.type.is_draw_estimated and plan.draw_w == plan.type.draw_w,
+            below_cost=self._below_cost(plan.type, now_s),
         )
+
+    def _below_cost(self, kind: InstanceType, now_s: int) -> str | None:
+        """Whether blocks are sold for less than their energy, or than owning their chips."""
+        price = self._charges.price(kind.name, Meter.BLOCK_CHIP_S, now_s * 1000)
+        if price is None or price[1] != _COST_CURRENCY:
+            return None
+        for cost, what in (
+            (kind.energy_nanos_hour, "the energy for it alone costs"),
+            (kind.owned_nanos_hour, "owning the chip costs"),
+        ):
+            if cost is not None and price[0] < cost:
+                return f"a chip-hour in a block is {_cents(price[0])}, and {what} {_cents(cost)}"
+        return None
 
     def _rows(self, found: list[Hosts] | None, keys: set[str]) -> list[RowView]:
         """Rows with their racks, of all pools that stand in them."""
@@ -186,8 +221,7 @@ class Views:
 
     def reservation(self, reservation: Reservation, now_ms: int) -> ReservationView:
         """A reservation with what is used of it, and what its idle hosts cost until now."""
-        book = self._fleet.book(reservation.pool)
-        plan = book.plan
+        pool = self._words(reservation.pool)
         leases = self._fleet.leases_in(reservation.id)
         used = {host for lease in leases for host in lease.hosts}
         now_s = now_ms // 1000
@@ -205,9 +239,9 @@ class Views:
             account=reservation.account,
             project=reservation.project,
             pool=reservation.pool,
-            zone=plan.zone,
-            instance_type=plan.type.name,
-            ultraserver=plan.ultraserver,
+            zone=pool.zone,
+            instance_type=pool.type.name,
+            ultraserver=pool.ultraserver,
             units=reservation.units,
             total_hosts=reservation.total_hosts,
             used_hosts=len(used),
@@ -222,11 +256,11 @@ class Views:
             is_targeted=reservation.is_targeted,
             tags=reservation.tags,
             extensions=list(reservation.extensions),
-            hosts=book.names(reservation.hosts),
-            is_simulated=plan.driver is DriverKind.SIMULATED,
+            hosts=self._names(reservation.pool, reservation.hosts),
+            is_simulated=pool.driver is DriverKind.SIMULATED,
             offer=reservation.offer,
             idle_host_s=idle_s,
-            idle_nanos=self._idle(reservation, plan.type.name, idle_s),
+            idle_nanos=self._idle(reservation, pool.type.name, idle_s),
             fleet=reservation.fleet,
         )
 
@@ -240,29 +274,51 @@ class Views:
         chip_s = idle_s * reservation.chips_per_host
         return self._charges.part(resource, meter, chip_s, reservation.created_ms)
 
+    def _words(self, key: str) -> "_PoolWords":
+        """What a pool is; worked out of its name where the fleet has it no more."""
+        book = self._fleet.books.get(key)
+        if book is not None:
+            plan = book.plan
+            return _PoolWords(plan.zone, plan.type, plan.ultraserver, plan.driver)
+        zone, _, name = key.partition("/")
+        kind = self._types.by_name.get(name)
+        # This machine never leaves the fleet; only sites of a file do, which are simulated.
+        if kind is not None:
+            return _PoolWords(zone, kind, None, DriverKind.SIMULATED)
+        return _PoolWords(zone, self._types.of_ultraserver(name), name, DriverKind.SIMULATED)
+
+    def _names(self, key: str, hosts: Sequence[int]) -> list[str]:
+        book = self._fleet.books.get(key)
+        return book.names(hosts) if book is not None and hosts else []
+
     def lease(self, lease: Lease) -> LeaseView:
-        """A lease with the names of its hosts."""
-        book = self._fleet.book(lease.pool)
-        plan = book.plan
-        position = None
-        if lease.state is LeaseState.WAITING:
-            waiting = sorted(self._fleet.waiting(), key=lambda each: (-each.priority, each.token))
-            position = 1 + next(
-                (at for at, each in enumerate(waiting) if each.id == lease.id), len(waiting)
-            )
+        """A lease with the names of its hosts, and its place in the queue if it waits."""
+        (view,) = self.leases([lease])
+        return view
+
+    def leases(self, leases: Sequence[Lease]) -> list[LeaseView]:
+        """The same of several."""
+        positions: dict[str, int] = {}
+        if any(lease.state is LeaseState.WAITING for lease in leases):
+            queue = self._shares.queue(self._fleet.waiting())
+            positions = {each.id: at for at, each in enumerate(queue, 1)}
+        return [self._lease(lease, positions.get(lease.id)) for lease in leases]
+
+    def _lease(self, lease: Lease, position: int | None) -> LeaseView:
+        pool = self._words(lease.pool)
         return LeaseView(
             id=lease.id,
             kind=lease.kind,
             account=lease.account,
             pool=lease.pool,
-            instance_type=plan.type.name,
-            chip=plan.type.chip,
-            driver=plan.driver,
-            is_simulated=plan.driver is DriverKind.SIMULATED,
+            instance_type=pool.type.name,
+            chip=pool.type.chip,
+            driver=pool.driver,
+            is_simulated=pool.driver is DriverKind.SIMULATED,
             state=lease.state,
             token=lease.token,
             chips=lease.chips,
-            hosts=book.names(lease.hosts),
+            hosts=list(lease.names) or self._names(lease.pool, lease.hosts),
             masks=list(lease.masks),
             priority=lease.priority,
             purpose=lease.purpose,
@@ -277,3 +333,7 @@ class Views:
             outcome=lease.outcome,
             queue_position=position,
         )
+
+
+def _cents(amount: int) -> str:
+    return f"{amount / NANOS_PER_UNIT:.3f} {_COST_CURRENCY}"

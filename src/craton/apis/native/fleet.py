@@ -65,7 +65,7 @@ async def get_calendar(caller: Caller, asked: AskCalendar) -> Calendars:
         )
     pools = [asked.pool]
     if asked.pool is None:
-        fleet = await state.call("fleet", FleetQuery(), FleetView)
+        fleet = await state.call("fleet", FleetQuery(with_racks=False), FleetView)
         pools = [pool.key for pool in fleet.pools]
     return Calendars(
         [

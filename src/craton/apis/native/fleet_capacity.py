@@ -48,7 +48,7 @@ RELEASE = "craton:ReleaseCapacity"
 
 async def list_pools(caller: Caller, _: AskPools) -> CapacityPools:
     """What may be bought; what is kept for another account isn't shown."""
-    fleet = await caller.services.state.call("fleet", FleetQuery(), FleetView)
+    fleet = await caller.services.state.call("fleet", FleetQuery(with_racks=False), FleetView)
     return CapacityPools(
         [
             CapacityPool(
