@@ -5,7 +5,6 @@ trains nothing, and no status of it says success. A driver for hosts elsewhere h
 methods.
 """
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import msgspec
 
 from craton.bootstrap.chip_environment import chip_environment
 from craton.bootstrap.shim_contract import CONTROL, LOCK, TASK, Ending, Stop, Task, Word
+from craton.bootstrap.shim_locks import lock_now
 from craton.bootstrap.shim_processes import kill_marked
 from craton.fleet.contract import LeaseView
 from craton.fleet.run_folder import RunFolder
@@ -245,9 +245,6 @@ def _is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not lock_now(handle)
     finally:
         os.close(handle)
-    return False

@@ -9,7 +9,6 @@ the workload is left.
 """
 
 import asyncio
-import fcntl
 import os
 import signal
 import socket
@@ -31,7 +30,7 @@ from craton.bootstrap.shim_contract import (
     Word,
 )
 from craton.bootstrap.shim_ending import Step, next_step
-from craton.bootstrap.shim_locks import ChipLocks
+from craton.bootstrap.shim_locks import ChipLocks, lock_now
 from craton.bootstrap.shim_output import Output
 from craton.bootstrap.shim_processes import kill_marked, signal_group, start_rank
 from craton.fleet.run_log import LogWriter
@@ -43,6 +42,8 @@ from craton.kernel.files import write_private
 CANNOT_RUN = 126
 """As shells say it of a program that is there and can't be run, and of chips that can't be had."""
 NOT_FOUND = 127
+STARTED, RESULT = "started.json", "result.json"
+"""As the folder of runs calls these records."""
 STRAYS_WITHIN_S = 5.0
 OUTPUT_WITHIN_S = 2.0
 """For what is left in the pipes, in case somebody who can't be found holds one open."""
@@ -256,21 +257,23 @@ async def _run(folder: Path, task: Task, clock: Clock) -> Result:
 
 
 def serve(folder: Path, clock: Clock) -> None:
-    """Run the task of a folder, once."""
+    """Run the task of a folder, once: not beside another shim, and never again."""
     lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return  # another shim has it
-    started = folder / "started.json"
-    if started.exists():
-        return  # it was run before, whatever became of it
+        if lock_now(lock) and not (folder / STARTED).exists():
+            _serve(folder, clock)
+    finally:
+        os.close(lock)
+
+
+def _serve(folder: Path, clock: Clock) -> None:
     task = msgspec.json.decode((folder / TASK).read_bytes(), type=Task)
-    now_ms = clock.now_ns() // 1_000_000
-    write_private(started, msgspec.json.encode(Started(os.getpid(), now_ms)))
+    started = Started(os.getpid(), clock.now_ns() // 1_000_000)
+    # From here on it counts as started, whatever becomes of this process.
+    write_private(folder / STARTED, msgspec.json.encode(started))
     (folder / TASK).unlink()  # it holds the environment of who ordered it
     result = asyncio.run(_run(folder, task, clock))
-    write_private(folder / "result.json", msgspec.json.encode(result))
+    write_private(folder / RESULT, msgspec.json.encode(result))
     (folder / CONTROL).unlink(missing_ok=True)
 
 

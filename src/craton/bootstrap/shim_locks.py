@@ -40,7 +40,7 @@ class ChipLocks:
             flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
             handle = os.open(self._folder / name, flags, 0o600)
             self._handles.append(handle)
-            while not _locked(handle):
+            while not lock_now(handle):
                 if is_given_up():
                     return
                 if loop.time() >= by:
@@ -77,7 +77,8 @@ class ChipLocks:
         self._handles = []
 
 
-def _locked(handle: int) -> bool:
+def lock_now(handle: int) -> bool:
+    """Lock a file for as long as its handle is open; False where another has it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -88,6 +88,7 @@ async def test_it_is_asked_for_on_behalf_of_who_was_there_first_and_lasts_throug
         True,
     )
     lent.restart()
+    lent.words.clear()
     task = lent.run()
     await lent.says(None)
     await end(task)

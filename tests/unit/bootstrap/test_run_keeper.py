@@ -1,12 +1,14 @@
 """The keeper of runs: what it makes of what lies in the folder and of what becomes of leases."""
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from craton.bootstrap.drivers import Drivers, LocalDriver, Progress
+from craton.bootstrap import shim
+from craton.bootstrap.drivers import Drivers, LocalDriver, Progress, SimulatedDriver
 from craton.bootstrap.run_keeper import UNCLAIMED_S, RunKeeper
 from craton.bootstrap.shim_contract import Ending, Kill, Stop, Word
 from craton.fleet.contract import LeaseView, Owner
@@ -275,3 +277,33 @@ def test_ranks_that_cannot_share_the_chips_of_a_host_are_refused(kept: Kept) -> 
     order = Order(command=("true",), folder="/", environment={}, lease={}, ranks_per_host=3)
     with pytest.raises(BadRequest, match="3 ranks on a host can't share 4 h200 evenly"):
         driver.start(kept.id, order, lease(chip="h200", masks=[0b1111], chips=4))
+
+
+def test_capacity_that_is_imagined_runs_nothing_and_never_ends_with_success(kept: Kept) -> None:
+    local = LocalDriver(kept.folder, kept.clock, kept.folder.root / "log")
+    driver = SimulatedDriver(kept.folder, kept.clock, local)
+    held = lease(driver="simulated", is_simulated=True)
+    assert driver.look(kept.id) is Progress.NOT_STARTED
+    driver.start(kept.id, ORDER, held)
+    assert driver.look(kept.id) is Progress.RUNNING
+    assert driver.tell(kept.id, Ending(5, "preempted"))
+    assert driver.look(kept.id) is Progress.RUNNING
+    assert driver.tell(kept.id, Stop(None))
+    assert driver.look(kept.id) is Progress.OVER
+    result = kept.folder.get(kept.id, Result)
+    assert result.status != 0
+    assert "nothing ran" in result.outcome
+
+
+def test_a_workload_is_started_once_and_never_again(kept: Kept) -> None:
+    path = kept.folder.path(kept.id)
+    kept.folder.write(kept.id, Started(1, 1))
+    (path / "task.json").write_text("whatever it is, it isn't read")
+    shim.serve(path, kept.clock)
+    (path / "started.json").unlink()
+    lock = os.open(path / "lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    shim.serve(path, kept.clock)
+    os.close(lock)
+    assert kept.folder.find(kept.id, Result) is None
+    assert not (path / "started.json").exists()

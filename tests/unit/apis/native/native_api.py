@@ -11,6 +11,7 @@ from craton.apis.app import App, Routes
 from craton.apis.authenticator import Authenticator
 from craton.apis.native.endpoints import native_endpoints
 from craton.apis.services import Services
+from craton.fleet.run_folder import RunFolder
 from craton.http import Headers, HttpRequest
 from craton.kernel.clock import ManualClock
 from craton.kernel.ids import Ids
@@ -68,7 +69,7 @@ class FakeResponder:
 class Api:
     """The native API in front of a fake state process."""
 
-    def __init__(self) -> None:
+    def __init__(self, runs: RunFolder | None = None) -> None:
         self.state = FakeState()
         self.directory = Directory()
         self.router = Router(lambda _: None, lambda _: None)
@@ -86,6 +87,7 @@ class Api:
             log=Log("test", level=Level.ERROR),
             metrics=self.metrics,
             region="us-east-1",
+            runs=runs,
         )
         self.exact, self.finder = native_endpoints(services)
         routes = Routes(
