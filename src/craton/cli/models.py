@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import typer
 
 from craton.apis.native.contract import ModelPage, ModelView, Removed
-from craton.apis.native.prices import PriceView
+from craton.apis.native.prices_contract import PriceView
 from craton.cli.connection import segment
 from craton.cli.groups import connect, group, pages
 from craton.cli.options import DATA, AsJson, Data, example

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from craton.apis.native.prices import PricePage, PriceView
+from craton.apis.native.prices_contract import PricePage, PriceView
 from craton.cli.connection import segment
 from craton.cli.groups import connect, pages
 from craton.cli.options import DATA, AsJson, Data

@@ -14,11 +14,7 @@ def up(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8400,
     data: Data = DATA,
     engine: Annotated[
-        str,
-        typer.Option(
-            help="What runs the models that come along: embedded, echo for tests, or none, which "
-            "leaves them out."
-        ),
+        str, typer.Option(help="What runs the models that come along: embedded, echo or none.")
     ] = "embedded",
     workers: Annotated[int, typer.Option(help="Gateway worker processes.")] = 1,
     database: Annotated[
