@@ -5,6 +5,7 @@ from tests.mutants.catalogue import SIGV4, Edit, Mutant
 CONNECTION = "src/craton/http/connection.py"
 HTTP2 = "src/craton/http/http2_connection.py"
 FRAMES = "src/craton/http/http2_frames.py"
+HEADERS = "src/craton/http/http2_headers.py"
 REQUEST = "src/craton/http/http2_request.py"
 SENDER = "src/craton/http/http2_sender.py"
 STREAM = "src/craton/http/http2_stream.py"
@@ -95,11 +96,11 @@ MUTANTS = (
         HTTP2_TEST + "test_a_client_that_takes_nothing_for_too_long_loses_its_stream_only",
     ),
     _mutant(
-        "an encoder's table grows as the client likes",
-        HTTP2,
-        "if encoder.header_table_size > ENCODER_TABLE_BYTES_MAX:",
-        "if False:",
-        HTTP2_TEST + "test_a_table_size_beyond_any_use_is_not_taken",
+        "a table that isn't kept isn't told to be empty",
+        HEADERS,
+        "pieces.append(_NO_TABLE)",
+        "pass",
+        HTTP2_TEST + "test_no_table_is_made_whatever_size_a_client_allows",
     ),
     _mutant(
         "a Host that isn't the authority passes",

@@ -33,8 +33,6 @@ from craton.http.server_state import Phase, ServerState
 from craton.kernel.errors import BadRequest, CratonError, Unavailable
 
 COST_OF_REFUSED_STREAM = 2
-ENCODER_TABLE_BYTES_MAX = 4096
-"""HPACK's default. A client may offer gigabytes, and a table is searched for each header."""
 
 _OPEN = Phase.OPEN
 
@@ -163,10 +161,6 @@ class Http2Connection(asyncio.Protocol):
             elif not event.stream_id:
                 self._sender.send_all()
         elif isinstance(event, RemoteSettingsChanged):
-            encoder = self._h2.encoder
-            # Not by min(): setting what is set already makes hpack forget to tell of a change.
-            if encoder.header_table_size > ENCODER_TABLE_BYTES_MAX:  # noqa: PLR1730
-                encoder.header_table_size = ENCODER_TABLE_BYTES_MAX
             self._sender.send_all()
 
     def _begin_request(

@@ -5,16 +5,38 @@ from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 
 from craton.http.http2_frames import PREFACE
+from craton.http.http2_headers import FieldDecoder, FieldEncoder
 from craton.http.limits import ServerLimits
 
 STREAMS_MAX_OF_H2 = 1_000_000
+STREAMS_KEPT = 8
+"""How many that ended are kept at least until they are looked for."""
 
 
 class Http2Protocol(H2Connection):
-    """h2's state machine, remembering fewer streams and telling whether it has something."""
+    """h2's state machine with our HPACK, remembering fewer streams and counting them seldom."""
 
     MAX_CLOSED_STREAMS = 1000
     """h2's own 65,536 would be megabytes for each connection that lives long."""
+
+    def __init__(self, config: H2Configuration) -> None:
+        super().__init__(config)
+        self.encoder = FieldEncoder()
+        self.decoder = FieldDecoder()
+        self._sweeps_at = 0
+
+    @property
+    def open_inbound_streams(self) -> int:
+        """How many streams are open, once there are twice as many as were; until then none.
+
+        h2 looks through all of them at each new one, to forget those that ended and to hold the
+        client to a limit that `http2_connection` holds it to.
+        """
+        if len(self.streams) < self._sweeps_at:
+            return 0
+        count = super().open_inbound_streams
+        self._sweeps_at = 2 * len(self.streams) + STREAMS_KEPT
+        return count
 
     @property
     def has_data(self) -> bool:

@@ -79,7 +79,7 @@ class Http2Sender:
         return self._server.standing_pairs
 
     def send_now(self, stream: Http2Stream) -> None:
-        """Send what may leave: with what the others have at the end of this turn, if there are any."""
+        """Send what may leave, with what others have at the end of this turn if there are any."""
         self.send(stream)
         self.flush()
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+from hpack import NeverIndexedHeaderTuple
 
 from craton.http import HttpRequest, HttpResponder, ServerLimits, plain_internal_error
 from craton.http.http2_frames import PREFACE
@@ -647,12 +648,25 @@ async def test_time_gives_a_client_more_frames(serve: Serve) -> None:
     assert await client.closed() == ErrorCodes.ENHANCE_YOUR_CALM
 
 
-async def test_a_table_size_beyond_any_use_is_not_taken(serve: Serve) -> None:
+@pytest.mark.parametrize("size", [0, 100, 2**30])
+async def test_no_table_is_made_whatever_size_a_client_allows(serve: Serve, size: int) -> None:
     client = await http2(await serve())
-    client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 2**30})
+    client.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: size})
     client.flush()
-    assert (await client.fetch()).status == 200
-    assert client.h2.decoder.header_table_size == 4096
+    for _ in range(2):
+        assert (await client.fetch()).status == 200
+    assert client.h2.decoder.header_table_size == 0
+    assert not client.h2.decoder.header_table.dynamic_entries
+
+
+async def test_a_credential_that_comes_again_is_read_the_same(serve: Serve) -> None:
+    held = Held()
+    held.go.set()
+    client = await http2(await serve(held))
+    secret = (b"authorization", b"Bearer " + b"k" * 64)
+    for _ in range(3):
+        await client.fetch(headers=[NeverIndexedHeaderTuple(*secret)])
+    assert [request.headers.get(secret[0]) for request, _ in held.requests] == [secret[1]] * 3
 
 
 async def test_connections_over_the_limit_are_refused_in_http_2(serve: Serve) -> None:
