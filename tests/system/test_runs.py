@@ -142,15 +142,14 @@ def test_a_run_prints_what_its_command_does_and_what_it_cost_and_ends_with_its_s
 
 
 def test_each_rank_is_told_its_place_and_its_lines_are_told_apart(cli: Cli) -> None:
-    told = 'import os; print(*(os.environ[n] for n in "RANK WORLD_SIZE LOCAL_RANK".split()))'
-    again = 'print(os.environ["CRATON_TOKEN"], os.environ["CRATON_LEASE"])'
-    status, out, _ = cli.run("--ranks-per-host", "3", "--", sys.executable, "-c", told)
-    assert status == 0
-    assert sorted(out.splitlines()) == ["[0] 0 3 0", "[1] 1 3 1", "[2] 2 3 2"]
-    _, first, _ = cli.run("--", sys.executable, "-c", f"import os; {again}")
-    _, second, _ = cli.run("--", sys.executable, "-c", f"import os; {again}")
-    assert int(first.split()[0]) < int(second.split()[0])
-    assert second.split()[1].startswith("lease-")
+    names = '"RANK WORLD_SIZE LOCAL_RANK CRATON_LEASE CRATON_TOKEN".split()'
+    told = f"import os; print(*(os.environ[name] for name in {names}))"
+    id = cli.detached("--ranks-per-host", "3", "--", sys.executable, "-c", told)
+    lease = cli.ended(id)["lease"]
+    token = cli.connection.get(f"/leases/{lease}", dict[str, Any])["token"]
+    wanted = [f"[{rank}] {rank} 3 {rank} {lease} {token}" for rank in range(3)]
+    assert sorted(cli.log(id).splitlines()) == wanted
+    assert token > 1, "higher than that of the lease before"
 
 
 def test_one_rank_that_fails_ends_the_gang_with_its_status(cli: Cli) -> None:
@@ -358,8 +357,8 @@ def test_no_command_is_taken_over_the_network(cli: Cli) -> None:
 def test_on_simulated_chips_nothing_runs_and_that_is_no_success(cli: Cli, tmp_path: Path) -> None:
     assert cli.call("fleet", "apply", str(EXAMPLE))[0] == 0
     made = tmp_path / "made"
-    chips = ("--chip", "trainium2", "--chips", "128", "--hours", "0.001")
-    status, out, err = cli.run(*chips, "--", "touch", str(made))
+    chips = ("--chip", "trainium2", "--chips", "128")
+    status, out, err = cli.run(*chips, "--hours", "0.0003", "--", "touch", str(made))
     assert (status, out) == (NOTHING_RAN, "")
     assert "simulated" in err
     assert "128 x trainium2 are held until" in err

@@ -190,6 +190,8 @@ class MachineLease:
             for lease in found.leases
             if lease.pool == HERE and lease.state is not LeaseState.WAITING
         ]
+        if not ends:
+            return _away("reserved, or set aside")
         known = [end for end in ends if end is not None]
         return _leased(max(known) if known and len(known) == len(ends) else None)
 
@@ -202,9 +204,13 @@ class MachineLease:
 
 def _leased(until_s: int | None) -> str:
     until = "until that is released" if until_s is None else f"until {_utc(until_s)} UTC"
+    return _away(f"leased for other work {until}")
+
+
+def _away(why: str) -> str:
     return (
-        f"The machine that it runs on is leased for other work {until}. It comes back by itself; "
-        "use another model meanwhile."
+        f"The machine that it runs on is {why}. It comes back by itself; use another model "
+        "meanwhile."
     )
 
 

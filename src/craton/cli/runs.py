@@ -81,7 +81,7 @@ def start(
     type: Annotated[str | None, typer.Option("--type", help="Or which instance type.")] = None,
     zone: Annotated[str | None, typer.Option(help="In this zone (a site of the fleet).")] = None,
     hours: Annotated[
-        float | None, typer.Option(min=0.001, help="For so long at most; else until it ends.")
+        float | None, typer.Option(min=0.0003, help="For so long at most; else until it ends.")
     ] = None,
     interruptible: Annotated[
         bool, typer.Option("--interruptible", help="Cheaper; taken back when somebody pays more.")
