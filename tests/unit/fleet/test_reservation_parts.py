@@ -109,16 +109,17 @@ def test_a_split_takes_hosts_from_one_and_promises_none_anew(world: FleetWorld) 
 
 def test_each_part_is_billed_for_the_hosts_it_had(world: FleetWorld) -> None:
     source = reserved(world, 4)
-    world.advance(3600)
+    # Between two hours, so that nothing else bills at that moment.
+    world.advance(1800)
     split = SplitReservation(owner=ALICE, source=source.id, hosts=1)
     part = world.call("split_reservation", split).destination
-    world.advance(3600)
+    world.advance(1800)
     for id in (source.id, part.id):
         world.call("cancel_reservation", CancelReservation(ALICE.account, id))
-    # 8 chips a host, 3 an hour and chip: four hosts one hour, then three and one.
-    an_hour = 8 * 3_000_000_000
-    assert read(world, source.id).amount_nanos == (4 + 3) * an_hour
-    assert read(world, part.id).amount_nanos == an_hour
+    # 8 chips a host, 3 an hour and chip: four hosts half an hour, then three and one.
+    half_an_hour = 8 * 3_000_000_000 // 2
+    assert read(world, source.id).amount_nanos == (4 + 3) * half_an_hour
+    assert read(world, part.id).amount_nanos == half_an_hour
     assert world.faults() == []
 
 

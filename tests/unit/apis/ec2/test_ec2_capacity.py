@@ -12,7 +12,7 @@ from craton.apis.ec2.capacity_words import check_id, fee
 from craton.apis.ec2.operation import Asked, Document, Place
 from craton.apis.ec2.table import operations
 from craton.apis.ec2.tags import given_tags
-from craton.fleet.contract import Reservations, ReservationView
+from craton.fleet.contract import Reservations, ReservationsQuery, ReservationView
 from craton.fleet.records import Extension, ReservationKind, ReservationState
 from craton.fleet.reservation_contract import InstanceTypeView, Offered
 from craton.kernel.errors import BadRequest
@@ -63,6 +63,22 @@ async def test_every_state_of_a_reservation_is_one_of_ec2s(state: ReservationSta
     assert found["State"] == state.value
     is_held = state in (ReservationState.ACTIVE, ReservationState.UNAVAILABLE)
     assert found["AvailableInstanceCount"] == (5 if is_held else 0)
+
+
+async def test_the_state_process_is_asked_of_the_callers_account_alone() -> None:
+    one = reservation()
+    state = Answering(reservations=Reservations([one]))
+    for name, params in [
+        ("GetCapacityReservationUsage", {"CapacityReservationId": one.id}),
+        ("DescribeCapacityReservations", {}),
+        ("DescribeCapacityBlocks", {}),
+    ]:
+        await answer(name, state, **params)
+    assert state.asked == [
+        ReservationsQuery(ACCOUNT, one.id),
+        ReservationsQuery(ACCOUNT),
+        ReservationsQuery(ACCOUNT),
+    ]
 
 
 async def test_hosts_that_broke_are_not_available_and_impair_the_block() -> None:

@@ -138,6 +138,22 @@ async def test_a_paged_operation_gives_a_page_and_the_token_of_the_next() -> Non
     assert ec2.about_resources == frozenset()
 
 
+async def test_things_that_share_a_key_are_told_apart_by_the_next() -> None:
+    async def describe(asked: Asked, params: Document) -> Document:
+        return {"Tags": [{"Id": id, "Key": key} for id in "ba" for key in "yx"]}
+
+    row = Ec2Operation(describe, paged=Paged("Tags", ("Id", "Key"), results_max=1))
+    handle = Ec2(ManualClock(), PLACE, {"DescribeTags": row}).handlers["ec2", "DescribeTags"]
+    answers, exchange = Answers(), Exchange(Permit())
+    token: str | None = ""
+    while token is not None:
+        params = {"NextToken": token} if token else {}
+        await handle(exchange, answers, params)  # type: ignore[arg-type]
+        token = answers.documents[-1]["NextToken"]
+    found = [tag for document in answers.documents for tag in document["Tags"]]
+    assert [tag["Id"] + tag["Key"] for tag in found] == ["ax", "ay", "bx", "by"]
+
+
 # --- where this cloud is ------------------------------------------------------------------------
 
 
