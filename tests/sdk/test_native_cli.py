@@ -204,6 +204,8 @@ def test_doctor_finds_a_running_craton_well(cli: Cli) -> None:
     for check in ("data folder", "credentials.json", "vault.key", "database", "running", "port"):
         assert found[check]["state"] == "ok", found[check]
     assert found["ready"]["state"] == found["clock"]["state"] == found["ledger"]["state"] == "ok"
+    for check in ("price files", "models", "prices", "budgets", "fleet"):
+        assert found[check]["state"] in ("ok", "warn"), found[check]
 
 
 def test_a_second_craton_on_the_same_folder_is_refused(cli: Cli) -> None:

@@ -20,7 +20,10 @@ from openai import OpenAI
 from craton.bootstrap.certificates import LocalAuthority
 from craton.cli.connection import Connection
 from craton.cli.environment import variables_of
+from craton.cli.examination import State
+from craton.cli.examination_parts import certificate
 from craton.cli.installation import Trust, read_installation
+from craton.kernel.clock import ManualClock, SystemClock
 from craton.kernel.errors import Unavailable
 from tests.fakes.bedrock_token import bedrock_token
 from tests.fakes.craton import ECHO, Craton
@@ -186,3 +189,12 @@ def test_a_certificate_of_ones_own_is_taken_as_it_is_and_no_other(
         Connection(secured.url, "", trust=trust).open("GET", "/healthz"),
     ):
         pass
+
+
+def test_doctor_says_how_long_the_certificate_lasts(secured: Craton) -> None:
+    found = read_installation(secured.data).endpoint
+    fresh = certificate(found, SystemClock())
+    assert (fresh.state, fresh.advice) == (State.OK, "")
+    late = ManualClock(SystemClock().now_ns())
+    late.advance(seconds=86_400 * 10_000)
+    assert certificate(found, late).state is State.WARN

@@ -9,6 +9,7 @@ import typer
 
 from craton.cli import examination
 from craton.cli.examination import Finding, State
+from craton.cli.examination_parts import own_files, running_parts
 from craton.cli.options import DATA, AsJson, Data
 from craton.cli.output import console, print_json
 from craton.kernel.clock import SystemClock
@@ -55,8 +56,9 @@ def examine(data: Path, port: int | None) -> list[Finding]:
     findings += [
         examination.secret_file(data, "credentials.json"),
         examination.secret_file(data, "vault.key"),
-        examination.weights_file(data),
+        *examination.weights_files(data),
         examination.database(data),
+        *own_files(data),
     ]
     finding, known, answers = examination.endpoint(data)
     running = known if answers else None
@@ -64,4 +66,5 @@ def examine(data: Path, port: int | None) -> list[Finding]:
     findings += [finding, examination.port(running, port or last or PORT)]
     if running is not None:
         findings += examination.running_craton(data, running, clock)
+        findings += running_parts(data, running, clock)
     return findings

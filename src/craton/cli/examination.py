@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from craton.cli.answer import default_model
+from craton.cli.answer import readiness
 from craton.cli.connection import Connection
 from craton.cli.installation import (
     ENDPOINT_FILE,
@@ -115,19 +115,30 @@ def secret_file(data: Path, name: str) -> Finding:
     return Finding(name, State.OK, f"only its owner reads it ({mode:04o})")
 
 
-def weights_file(data: Path) -> Finding:
-    """The default model's weights: there, and what they should be."""
-    name, artifact = next(iter(weights.catalogue().items()))
-    path = data / "weights" / artifact.file
-    if not path.exists():
-        advice = "`craton up` fetches it at the first start with the embedded engine."
-        return Finding("weights", State.WARN, f"{name} is not there", advice)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != artifact.sha256:
-        advice = f"Delete {path} and start Craton: it fetches the file anew."
-        return Finding("weights", State.FAIL, f"{path} is not what it should be", advice)
-    return Finding("weights", State.OK, f"{name}, SHA-256 checked")
+def weights_files(data: Path) -> list[Finding]:
+    """The weights of the models that come along: there, and what they should be."""
+    return [
+        _weights_file(data / "weights", name, artifact)
+        for name, artifact in weights.catalogue().items()
+    ]
+
+
+def _weights_file(folder: Path, name: str, artifact: weights.Artifact) -> Finding:
+    check = f"weights {name}"
+    missing = [part.file for part in artifact.parts if not (folder / part.file).exists()]
+    if missing and artifact.embeds:
+        return Finding(check, State.OK, "not there; fetched when it is first asked")
+    if missing:
+        advice = "`craton up` fetches it, unless it is started with `--engine none`."
+        return Finding(check, State.WARN, "not there", advice)
+    for part in artifact.parts:
+        path = folder / part.file
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != part.sha256:
+            advice = f"Delete {path} and start Craton: it fetches the file anew."
+            return Finding(check, State.FAIL, f"{path} is not what it should be", advice)
+    return Finding(check, State.OK, "there, SHA-256 checked")
 
 
 def database(data: Path) -> Finding:
@@ -233,11 +244,15 @@ def running_craton(data: Path, found: EndpointFile, clock: Clock) -> list[Findin
 
 def _ready(data: Path, found: EndpointFile) -> Finding:
     try:
-        model = default_model(Connection(found.url, "", timeout_s=TIMEOUT_S, trust=found.trust))
+        ready = readiness(Connection(found.url, "", timeout_s=TIMEOUT_S, trust=found.trust))
     except CratonError as error:
         advice = f"Wait if it has just started; else look into {data / 'craton.log'}."
         return Finding("ready", State.FAIL, error.message, advice)
-    return Finding("ready", State.OK, f"{model} answers")
+    for model, reason in ready.missing.items():
+        advice = "The other models are served. Mend what it says, or start with `--engine none`."
+        return Finding("ready", State.WARN, f"{model} can't be run: {reason}", advice)
+    answers = "no model comes along" if ready.model is None else f"{ready.model} answers"
+    return Finding("ready", State.OK, answers)
 
 
 def _skew(found: EndpointFile, clock: Clock) -> Finding:

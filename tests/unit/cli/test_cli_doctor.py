@@ -77,7 +77,7 @@ def test_a_data_folder_open_to_others_is_a_warning(data: Path) -> None:
 def test_weights_that_changed_fail(data: Path) -> None:
     (data / "weights").mkdir()
     (data / "weights" / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"GGUF")
-    finding = examination.weights_file(data)
+    finding, *_ = examination.weights_files(data)
     assert finding.state is State.FAIL
     assert "Delete" in finding.advice
 
