@@ -43,6 +43,7 @@ class Occupancy:
         self._numbers: dict[str, int] = {}
         self._last_number = _NOBODY
         self._is_apart: NDArray[np.bool_] = np.zeros(units, np.bool_)
+        self._apart = 0
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self._ends))
@@ -53,10 +54,14 @@ class Occupancy:
 
     def fits(self, units: Units, now_s: int, until_s: int) -> bool:
         """Whether no promise would be broken by holding these units."""
+        watts, count = self._watts, len(units)
+        if self._calendar.free(now_s, until_s) >= count and (
+            watts is None or watts.free(now_s, until_s) >= count * self._unit_w
+        ):
+            return True  # whoever sits there now
         starts = self._starts(units, now_s, until_s)
         if not _is_free(self._calendar, _counted(starts[~self._is_apart[units]]), until_s, 1):
             return False
-        watts = self._watts
         return watts is None or _is_free(watts, _counted(starts), until_s, self._unit_w)
 
     def hold(self, holder: str, units: Units, now_s: int, until_s: int | None, undo: Undo) -> None:
@@ -130,9 +135,11 @@ class Occupancy:
         if end > now_s:
             _move(self._calendar, now_s, end, step, undo)
         self._is_apart[unit] = step > 0
+        self._apart += step
 
         def back() -> None:
             self._is_apart[unit] = step < 0
+            self._apart -= step
 
         undo.append(back)
 
@@ -147,8 +154,8 @@ class Occupancy:
         if self._watts is not None:
             for start, count in counted:
                 _move(self._watts, start, end_s, step * count * self._unit_w, undo)
-        apart = self._is_apart[units]
-        if apart.any():
+        if self._apart:
+            apart = self._is_apart[units]
             counted = _counted(starts[~apart])
         for start, count in counted:
             _move(self._calendar, start, end_s, step * count, undo)

@@ -159,22 +159,24 @@ class Pool:
         self.offered[hosts] = after
         was_free, is_free = before == self.full, after == self.full
         leaves = self.layout.leaf_of_host[hosts]
-        turned = was_free != is_free
-        if turned.any():
-            step = is_free.astype(np.int32)
-            step -= was_free
+        step = is_free.astype(np.int32)
+        step -= was_free
+        if np.count_nonzero(step):
             np.add.at(self.leaf_free, leaves, step)
-            rows = self.layout.row_of_leaf[leaves[turned]]
-            for row in dict.fromkeys(rows.tolist()):
+            rows = self.layout.row_of_leaf[leaves]
+            first, last = int(rows[0]), int(rows[-1])
+            for row in (first,) if first == last else dict.fromkeys(rows.tolist()):
                 self._recount(row)
-        self._count_partly(leaves, before, ~was_free, -1)
-        self._count_partly(leaves, after, ~is_free, 1)
+        self._count_partly(leaves, before, was_free, -1)
+        self._count_partly(leaves, after, is_free, 1)
 
     def _count_partly(
-        self, leaves: Numbers, masks: Masks, not_free: NDArray[np.bool_], step: int
+        self, leaves: Numbers, masks: Masks, free: NDArray[np.bool_], step: int
     ) -> None:
-        some = not_free & (masks != 0)
-        if some.any():
+        # Gangs of whole hosts, the most there are: all of them free, or all of them taken.
+        offering = np.count_nonzero(masks)
+        if offering and np.count_nonzero(free) < offering:
+            some = ~free & (masks != 0)
             masks = masks[some]
             rows = self.layout.row_of_leaf[leaves[some]]
             np.add.at(self.partly, (np.bitwise_count(masks), rows), step)

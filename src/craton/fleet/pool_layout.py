@@ -100,7 +100,7 @@ class Power:
         """
         np.add.at(self.row_used_w, rows, draw_w)
         self.site_used_w += draw_w * len(rows)
-        if self.site_used_w < 0 or (self.row_used_w[rows] < 0).any():
+        if draw_w < 0 and (self.site_used_w < 0 or (self.row_used_w[rows] < 0).any()):
             np.add.at(self.row_used_w, rows, -draw_w)
             self.site_used_w -= draw_w * len(rows)
             raise Internal("More power was given back than was drawn; the fleet's books are wrong.")
