@@ -96,7 +96,7 @@ class RunKeeper:
         run = self._open.get(id)
         if run is None:
             run = self._open[id] = _Run(id, self._now_ms())
-        run.stop = run.stop or self._folder.find(id, StopAsked)
+        run.stop = self._folder.find(id, StopAsked)  # which may have become more urgent
         run.held = run.held or self._folder.find(id, Held)
         if run.held is None:
             await self._unheld(run)

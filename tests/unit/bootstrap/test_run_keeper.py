@@ -159,6 +159,9 @@ async def test_notice_and_stop_are_passed_on_once_each(kept: Kept) -> None:
     await kept.look()
     await kept.look()
     assert kept.driver.told[1:] == [Stop(5)]
+    kept.folder.write(kept.id, StopAsked(0))
+    await kept.look()
+    assert kept.driver.told[2:] == [Stop(0)]
     kept.over()
     await kept.look()
     assert kept.ended is not None
