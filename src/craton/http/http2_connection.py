@@ -8,6 +8,7 @@ at, and a fault in one takes nothing back of those before it.
 """
 
 import asyncio
+from collections.abc import Iterable
 
 from h2.errors import ErrorCodes
 from h2.events import (
@@ -135,15 +136,15 @@ class Http2Connection(asyncio.Protocol):
             return
         if frame.kind not in KINDS:
             return  # RFC 9113, 5.5: unknown frames are ignored
-        for event in self._h2.receive_data(frame.data):
+        for event in self._h2.receive(frame):
             self._apply(event)
 
     def _apply(self, event: Event) -> None:
         if isinstance(event, RequestReceived):
             assert event.stream_id is not None
             assert event.headers is not None
-            fields = [(bytes(name), bytes(value)) for name, value in event.headers]
-            self._begin_request(event.stream_id, fields, is_whole=event.stream_ended is not None)
+            is_whole = event.stream_ended is not None
+            self._begin_request(event.stream_id, event.headers, is_whole=is_whole)
         elif isinstance(event, DataReceived):
             self._add_to_body(event)
         elif isinstance(event, StreamEnded):
@@ -164,7 +165,7 @@ class Http2Connection(asyncio.Protocol):
             self._sender.send_all()
 
     def _begin_request(
-        self, stream_id: int, fields: list[tuple[bytes, bytes]], *, is_whole: bool
+        self, stream_id: int, fields: Iterable[tuple[bytes, bytes]], *, is_whole: bool
     ) -> None:
         server = self._server
         limits = server.limits

@@ -18,9 +18,9 @@ HEAD_BYTES = 9
 CONTINUATIONS_MAX = 32
 
 _HEAD = struct.Struct(">HBBBL")
-_END_STREAM = 0x1
+END_STREAM = 0x1
 _ACK = 0x1
-_END_HEADERS = 0x4
+END_HEADERS = 0x4
 
 
 class Kind(IntEnum):
@@ -39,12 +39,8 @@ class Kind(IntEnum):
 
 
 # In Python 3.11 looking a member up costs as much as making a small object.
-_DATA, _HEADERS, _SETTINGS, _CONTINUATION = (
-    int(Kind.DATA),
-    int(Kind.HEADERS),
-    int(Kind.SETTINGS),
-    int(Kind.CONTINUATION),
-)
+DATA, HEADERS, CONTINUATION = int(Kind.DATA), int(Kind.HEADERS), int(Kind.CONTINUATION)
+_SETTINGS = int(Kind.SETTINGS)
 GOAWAY = int(Kind.GOAWAY)
 KINDS = frozenset(int(kind) for kind in Kind)
 
@@ -71,10 +67,10 @@ class Frame(NamedTuple):
     def cost(self) -> int:
         """How much of a client's budget it takes: 0 for what carries a request forward."""
         kind = self.kind
-        if kind == _HEADERS or (kind == _SETTINGS and self.flags & _ACK):
+        if kind == HEADERS or (kind == _SETTINGS and self.flags & _ACK):
             return 0
-        if kind == _DATA:
-            return int(len(self.data) == HEAD_BYTES and not self.flags & _END_STREAM)
+        if kind == DATA:
+            return int(len(self.data) == HEAD_BYTES and not self.flags & END_STREAM)
         return _COSTS.get(kind, 1)
 
 
@@ -86,10 +82,15 @@ class FrameFault(Exception):
         self.code = code
 
 
+def frame_head(kind: int, flags: int, stream_id: int, length: int) -> bytes:
+    """What comes before a payload of this length."""
+    return _HEAD.pack(length >> 8, length & 0xFF, kind, flags, stream_id)
+
+
 def goaway(last_stream_id: int) -> bytes:
     """The frame that says that no streams above this one are taken, and why: NO_ERROR."""
     payload = struct.pack(">LL", last_stream_id, ErrorCodes.NO_ERROR)
-    return _HEAD.pack(0, len(payload), GOAWAY, 0, 0) + payload
+    return frame_head(GOAWAY, 0, 0, len(payload)) + payload
 
 
 class Budget:
@@ -144,12 +145,12 @@ class FrameReader:
         if self._block_stream or self._preface_bytes < len(PREFACE):
             return True
         buffer = self._buffer
-        return bool(buffer) and (len(buffer) < HEAD_BYTES or buffer[3] != _DATA)
+        return bool(buffer) and (len(buffer) < HEAD_BYTES or buffer[3] != DATA)
 
     def waiting_bytes(self, stream_id: int) -> int:
         """Bytes of an unfinished DATA frame of a stream, its head among them."""
         buffer = self._buffer
-        if len(buffer) < HEAD_BYTES or buffer[3] != _DATA:
+        if len(buffer) < HEAD_BYTES or buffer[3] != DATA:
             return 0
         return len(buffer) if int.from_bytes(buffer[5:9], "big") == stream_id else 0
 
@@ -179,7 +180,7 @@ class FrameReader:
         data = bytes(buffer[:whole])
         del buffer[:whole]
         self._is_begun = True
-        if kind in (_HEADERS, _CONTINUATION):
+        if kind in (HEADERS, CONTINUATION):
             self._add_to_block(stream_id, flags, length)
         if not self._block_stream:
             self.units += 1
@@ -191,17 +192,17 @@ class FrameReader:
         if not self._is_begun and (kind != _SETTINGS or flags & _ACK):
             raise FrameFault(ErrorCodes.PROTOCOL_ERROR, "the first frame is no SETTINGS")
         if self._block_stream:
-            if kind != _CONTINUATION or stream_id != self._block_stream:
+            if kind != CONTINUATION or stream_id != self._block_stream:
                 raise FrameFault(ErrorCodes.PROTOCOL_ERROR, "a frame inside a header block")
             if self._block_frames > CONTINUATIONS_MAX:
                 raise FrameFault(ErrorCodes.ENHANCE_YOUR_CALM, "too many CONTINUATION frames")
-        elif kind == _CONTINUATION:
+        elif kind == CONTINUATION:
             raise FrameFault(ErrorCodes.PROTOCOL_ERROR, "CONTINUATION of no header block")
-        if kind in (_HEADERS, _CONTINUATION) and self._block_bytes + length > self._block_bytes_max:
+        if kind in (HEADERS, CONTINUATION) and self._block_bytes + length > self._block_bytes_max:
             raise FrameFault(ErrorCodes.ENHANCE_YOUR_CALM, "a header block that is too long")
 
     def _add_to_block(self, stream_id: int, flags: int, length: int) -> None:
-        if flags & _END_HEADERS:
+        if flags & END_HEADERS:
             self._block_stream = self._block_bytes = self._block_frames = 0
         else:
             # Stream 0 may have no headers; h2 says so when it gets the frame.

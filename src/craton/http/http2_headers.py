@@ -22,6 +22,8 @@ _FIELD_BYTES = 32
 """What RFC 7541, 4.1, counts for a field beside its name and value."""
 _NO_TABLE = b"\x20"
 _INDEXED, _INDEXING, _RESIZING, _CODED = 0x80, 0x40, 0x20, 0x80
+_FULL = 0xFF
+"""The first byte of a place that has more."""
 
 _Field = tuple[bytes, bytes]
 
@@ -77,7 +79,7 @@ class FieldDecoder(Decoder):
         while at < end:
             first = data[at]
             if first & _INDEXED:
-                index, at = _integer(data, at, 7)
+                index, at = (first ^ _INDEXED, at + 1) if first < _FULL else _integer(data, at, 7)
                 field = table.get_by_index(index)
             elif first & _INDEXING:
                 field, at = self._literal(data, at, 6)

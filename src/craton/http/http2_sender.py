@@ -145,7 +145,6 @@ class Http2Sender:
     def flush_now(self) -> None:
         """The same before this returns: something else is about to be done to the socket."""
         self._write(is_alone=True)
-        self._server.outbox.flush()
 
     def cut_slow_reader(self, stream: Http2Stream) -> None:
         """Reset a stream whose client takes too little of it."""
@@ -210,7 +209,7 @@ class Http2Sender:
             return
         fields, stream.head = stream.head, None
         is_last = stream.ending is _WHOLE and not stream.pending_bytes
-        self._h2.send_headers(stream.id, fields, end_stream=is_last)
+        self._h2.send_head(stream.id, fields, is_last=is_last)
         stream.is_over = is_last
         self._budget.earn(EARNED_BY_ANSWER)
 
@@ -222,7 +221,7 @@ class Http2Sender:
                 return
             data = stream.take(size)
             is_last = stream.ending is _WHOLE and not stream.pending_bytes
-            h2.send_data(stream.id, data, end_stream=is_last)
+            h2.send_body(stream.id, data, is_last=is_last)
             self._kept_bytes += len(data)
             stream.is_over = is_last
             self._budget.earn(EARNED_BY_DATA)
