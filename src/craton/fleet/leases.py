@@ -251,7 +251,7 @@ class LeaseDesk:
         """Take back what a lease holds, and bill it to the second: until its end, come when may."""
         now_s = over_s = transaction.now_ms // 1000
         if lease.state is not LeaseState.WAITING:
-            lease = self.bill(transaction, lease, now_s)
+            lease = self._billed(transaction, lease, now_s)
             over_s = end_of(lease, now_s)
             inside = self.fleet.reservations.get(lease.reservation or "")
             if inside is not None:
@@ -280,6 +280,11 @@ class LeaseDesk:
 
     def bill(self, transaction: Transaction, lease: Lease, now_s: int) -> Lease:
         """Post the chip-seconds since the last time."""
+        billed = self._billed(transaction, lease, now_s)
+        return lease if billed is lease else self.fleet.put(transaction, billed)
+
+    def _billed(self, transaction: Transaction, lease: Lease, now_s: int) -> Lease:
+        """The same, and the lease as it is to be kept."""
         over_s = end_of(lease, now_s)
         seconds = over_s - lease.billed_s
         if seconds <= 0:
@@ -293,13 +298,12 @@ class LeaseDesk:
             from_s=lease.billed_s,
             until_s=over_s,
         )
-        billed = msgspec.structs.replace(
+        return msgspec.structs.replace(
             lease,
             billed_s=over_s,
             spent_nanos=lease.spent_nanos + rated.amount,
             currency=rated.currency,
         )
-        return self.fleet.put(transaction, billed)
 
     def can_pay(self, lease: Lease, now_ms: int) -> bool:
         """Whether the next hour of a lease fits the budgets of who pays."""

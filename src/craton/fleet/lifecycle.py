@@ -33,6 +33,8 @@ from craton.store.documents import Transaction
 
 LATE_S = 60
 """A promise that starts so late is credited for the time before."""
+VOID_MAX = 10_000
+"""Entries of the agenda that may be void; each is some 200 bytes."""
 _Due = tuple[int, bool, str]
 """When, whether it begins something, and what: of one moment, what ends comes first."""
 
@@ -118,6 +120,11 @@ class Lifecycle:
         self._agenda: list[_Due] = []
         fleet.on_entered = self.note
 
+    @property
+    def entries(self) -> int:
+        """How many entries the agenda has, void ones too."""
+        return len(self._agenda)
+
     def note_all(self) -> None:
         """Write everything into the agenda: at the start."""
         for record in (*self.fleet.reservations.values(), *self.fleet.leases.values()):
@@ -149,10 +156,21 @@ class Lifecycle:
 
     def due(self) -> Due:
         """Whether `advance` would do anything now."""
+        self._thin()
         next_s = self._next_s()
         is_due = next_s is not None and next_s <= self._clock.now_ns() // 1_000_000_000
         is_due = is_due or bool(self.fleet.freed and self.fleet.waiting())
         return Due(is_due or self._losses.is_any(), next_s)
+
+    def _thin(self) -> None:
+        """Write the agenda anew where most of it is void: what ended long before it was due.
+
+        Between groups only: a command that is taken back makes entries valid again.
+        """
+        records = len(self.fleet.reservations) + len(self.fleet.leases)
+        if len(self._agenda) > 2 * records + VOID_MAX:
+            self._agenda.clear()
+            self.note_all()
 
     def _again(self, done: Iterable[_Due]) -> None:
         """Nothing was kept of it: all of that is due again."""
