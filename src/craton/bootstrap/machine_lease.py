@@ -15,6 +15,7 @@ from craton.access.records import ACCOUNTS, PROJECTS, Account, Project
 from craton.fleet.contract import (
     Alive,
     AliveAnswer,
+    EndLease,
     FleetQuery,
     FleetView,
     Leases,
@@ -37,6 +38,8 @@ PURPOSE = "model replicas"
 PRIORITY = -1000
 """The lowest that anybody may ask for."""
 BEAT_S = 1.0
+GIVE_WAY_S = 10.0
+"""How long running requests have to end before models give way to who waits."""
 AGAIN_S = 30.0
 """How soon it is asked for again where it was refused, while models serve without it."""
 
@@ -84,7 +87,10 @@ class MachineLease:
         log: Log,
         beat_s: float = BEAT_S,
         again_s: float = AGAIN_S,
+        margin_s: float = MARGIN_S,
     ) -> None:
+        self._margin_s = margin_s
+        self._told_ns: int | None = None
         self._beat_s = beat_s
         self._again_s = again_s
         self._state = state
@@ -129,6 +135,10 @@ class MachineLease:
                 self._say(await self._who_has_it())
             elif self._is_near(lease):
                 self._say(_leased(None))
+            elif await self._gives_way(lease):
+                self._say(_leased(None))
+                await asyncio.sleep(self._margin_s)
+                await self._give_back(lease)
             else:
                 self._say(None)
             await asyncio.sleep(self._beat_s)
@@ -181,6 +191,27 @@ class MachineLease:
             return False  # nobody waits for the machine, and each request is within its budgets
         ends_s = lease.ends_s
         return ends_s is not None and self._clock.now_ns() / 1e9 > ends_s - MARGIN_S
+
+    async def _gives_way(self, lease: LeaseView) -> bool:
+        """Whether somebody waits for the machine, and running requests had time to end.
+
+        Models have nothing to save, so who waits needn't wait for all of the notice. A block that
+        is to start has its moment, and nobody is served by stopping earlier.
+        """
+        if lease.state is not LeaseState.ENDING or lease.reason is not EndReason.PREEMPTED:
+            self._told_ns = None
+            return False
+        now_ns = self._clock.monotonic_ns()
+        if self._told_ns is None:
+            self._told_ns = now_ns
+        if now_ns - self._told_ns < GIVE_WAY_S * 1e9:
+            return False
+        found = await self._state.call("leases", LeasesQuery(), Leases)
+        return any(each.pool == HERE and each.state is LeaseState.WAITING for each in found.leases)
+
+    async def _give_back(self, lease: LeaseView) -> None:
+        command = EndLease(lease.id, lease.token, None, "gave way", EndReason.PREEMPTED)
+        await self._state.call("end_lease", command, LeaseView, resend=True)
 
     async def _who_has_it(self) -> str:
         """What is told of the machine while others have it: until when, and not who."""

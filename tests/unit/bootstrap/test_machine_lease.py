@@ -47,6 +47,7 @@ class Lent:
             log=Log("test", level=Level.ERROR),
             beat_s=0.001,
             again_s=0.001,
+            margin_s=0,
         )
 
     def run(self) -> asyncio.Task[None]:
@@ -137,6 +138,30 @@ async def test_models_go_when_the_lease_ends_and_come_back_with_a_new_one(lent: 
     del lent.state.leases["lease-x"]
     lent.state.put("lease-2", state=LeaseState.ACTIVE)
     await lent.says(None)
+    await end(task)
+
+
+async def test_models_give_way_to_who_waits_once_running_requests_had_time_to_end(
+    lent: Lent,
+) -> None:
+    task = lent.run()
+    await lent.says(None)
+    now_s = lent.clock.now_ns() // 10**9
+    lent.state.put(
+        "lease-1", state=LeaseState.ENDING, ends_s=now_s + 120, reason=EndReason.PREEMPTED
+    )
+    lent.state.leases["lease-x"] = lease("lease-x", state=LeaseState.WAITING, hosts=[], masks=[])
+    await asyncio.sleep(0.02)
+    assert lent.words[-1] is None
+    assert lent.state.ended == []
+    lent.state.grants = LeaseState.WAITING
+    lent.clock.advance(seconds=11)
+    await lent.says("leased for other work")
+    async with asyncio.timeout(5):
+        while not lent.state.ended:
+            await asyncio.sleep(0.001)
+    (given_back,) = lent.state.ended
+    assert (given_back.id, given_back.reason) == ("lease-1", EndReason.PREEMPTED)
     await end(task)
 
 
