@@ -297,7 +297,8 @@ class ReservationFleets:
         return FleetMember(
             choice=choice,
             reservation=id,
-            zone=choice.zone if held is None else self._fleet.book(held.pool).plan.zone,
+            # What is over may be of a pool that is gone; its key still says which zone it was in.
+            zone=choice.zone if held is None else held.pool.partition("/")[0],
             hosts=self._hosts(id),
             created_ms=None if held is None else held.created_ms,
         )

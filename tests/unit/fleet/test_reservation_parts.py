@@ -228,6 +228,15 @@ def test_a_fleet_ends_with_its_reservations(world: FleetWorld) -> None:
     )
 
 
+def test_a_fleet_that_is_over_is_told_of_when_its_hosts_are_gone(world: FleetWorld) -> None:
+    made = fleet(world, 2)
+    world.call("cancel_reservation_fleet", CancelFleet(ALICE.account, made.id))
+    elsewhere = FLEET.replace('name = "north"', 'name = "south"')
+    world.call("apply_fleet", ApplyFleet(elsewhere))
+    (found,) = world.read("reservation_fleets", FleetsQuery(ALICE.account)).fleets
+    assert (found.state, found.members[0].zone) == (FleetState.CANCELLED, "north")
+
+
 def test_a_fleet_is_made_once_for_a_token_and_known_after_a_restart(world: FleetWorld) -> None:
     made = fleet(world, 2, client_token="one")
     assert fleet(world, 2, client_token="one").id == made.id
