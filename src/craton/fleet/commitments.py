@@ -120,10 +120,9 @@ class CommitmentDesk:
 
     def find(self, id: str, account: str | None = None) -> Commitment:
         """The commitment of an id or a name; NotFound if there is none, or it is another's."""
-        found = self.records.get(id) or next(
-            (each for each in self.records.values() if each.name == id), None
-        )
-        if found is None or account not in (None, found.account):
+        mine = [each for each in self.records.values() if account in (None, each.account)]
+        found = next((each for each in mine if id in (each.id, each.name)), None)
+        if found is None:
             raise NotFound(
                 f"There is no commitment {id[:60]!r} here. `craton commitments list` shows yours."
             )

@@ -272,9 +272,14 @@ class LeaseDesk:
     def give_notice(
         self, transaction: Transaction, lease: Lease, reason: EndReason, ends_s: int
     ) -> Lease:
-        """Say to whoever runs it that it ends then; one that has had notice keeps to that."""
+        """Say to whoever runs it that it ends then; one that has had notice keeps to that.
+
+        None ends later for it than it would have by itself.
+        """
         if lease.state is not LeaseState.ACTIVE:
             return lease
+        if lease.until_s is not None:
+            ends_s = min(ends_s, lease.until_s)
         told = msgspec.structs.replace(lease.to(LeaseState.ENDING), reason=reason, ends_s=ends_s)
         return self.fleet.put(transaction, told)
 
@@ -324,7 +329,7 @@ class LeaseDesk:
         now_s = transaction.now_ms // 1000
         for key in lease.pools:
             book = self.fleet.books.get(key)
-            if book is None:
+            if book is None or book.plan.exclusive_to not in (None, lease.account):
                 continue
             asked = demand_of(lease)
             found = self._room.find(book, asked, lease.kind, lease.seconds, now_s)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from craton.fleet.commitment_terms import (
@@ -184,6 +184,7 @@ quantities_of = st.integers(0, 10**6)
     quantities_of,
     st.integers(0, 1000),
 )
+@example(1000, 1, 0, 1, 0, 1)
 def test_any_months_bill_is_fair(  # noqa: PLR0917 - one for each strategy
     amount: int, committed: int, missing: int, used: int, banked: int, permille: int
 ) -> None:
