@@ -197,11 +197,11 @@ class FleetMachine(RuleBasedStateMachine):
         self,
         owner: Owner,
         kind: LeaseKind,
+        *,
         what: str,
         chips: int,
         hours: int | None,
         priority: int,
-        *,
         wait: bool,
         fails: bool,
     ) -> None:
@@ -332,7 +332,7 @@ class FleetMachine(RuleBasedStateMachine):
             key: (
                 book.calendar.skyline(self.world.now_s, self.world.now_s + 400 * DAY_S),
                 book.pool.taken.copy(),
-                book.offered,
+                book.offered(self.world.now_s),
             )
             for key, book in before.books.items()
         }
@@ -350,7 +350,7 @@ class FleetMachine(RuleBasedStateMachine):
                 f"the calendar of {key} differs after a restart"
             )
             assert (book.pool.taken == taken).all()
-            assert book.offered == offered
+            assert book.offered(now_s) == offered
 
 
 @pytest.mark.timeout(600)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from craton.fleet.calendar import FOREVER_S
+from craton.fleet.occupancy import Undo
 from craton.fleet.placement import place
 from craton.fleet.placement_demand import Demand, Placement
 from craton.fleet.pool import Pool
@@ -15,6 +17,16 @@ def choose_hosts(book: PoolBook, units: int) -> Numbers | None:
         return _whole_leaves(book.pool, units)
     found = place(book.pool, Demand(units, book.plan.type.chips))
     return found.hosts if isinstance(found, Placement) else None
+
+
+def choose_staying(book: PoolBook, units: int, now_s: int, end_s: int | None) -> Numbers | None:
+    """The same, on none that will be away before the end (None: ever)."""
+    undo: Undo = []
+    book.avoid(now_s, FOREVER_S if end_s is None else end_s, undo)
+    found = choose_hosts(book, units)
+    while undo:
+        undo.pop()()
+    return found
 
 
 def _whole_leaves(pool: Pool, units: int) -> Numbers | None:

@@ -58,6 +58,8 @@ class Fleet:
         """Whether something changed by which who waits may get a place."""
         self.on_entered: Callable[[Reservation | Lease], None] = lambda _: None
         """Called with every promise or lease that is new or changed."""
+        self.on_restored: Callable[[int], None] = lambda _: None
+        """Called with the moment when books that were empty have been filled."""
         self.replace(inventory)
 
     def replace(self, inventory: Inventory) -> None:
@@ -141,6 +143,7 @@ class Fleet:
         for mark in self.marks.values():
             for hosts in self.inventory.find(mark.host):
                 self._mark(hosts, mark.state, now_s, [])
+        self.on_restored(now_s)
 
     def _restore_reservation(self, reservation: Reservation, now_s: int) -> None:
         book = self.book(reservation.pool)

@@ -104,6 +104,7 @@ class Lifecycle:
         *,
         losses: Losses,
         commitments: Dated,
+        maintenance: Dated,
         room: Room,
         shares: Shares,
         clock: Clock,
@@ -112,6 +113,7 @@ class Lifecycle:
         self._room = room
         self._shares = shares
         self._commitments = commitments
+        self._maintenance = maintenance
         self._losses = losses
         self._clock = clock
         self._promises = promises
@@ -150,6 +152,7 @@ class Lifecycle:
             if record is None or due_s(record) != entry[0]:
                 continue
             events.append(self._act(transaction, record, now_s))
+        events += self._maintenance.advance(transaction)
         events += self._losses.bury(transaction)
         events += self._let_in(transaction)
         return Advanced([event for event in events if event], self._next_s())
@@ -178,8 +181,8 @@ class Lifecycle:
             heapq.heappush(self._agenda, entry)
 
     def _next_s(self) -> int | None:
-        found = [each for each in (self._commitments.next_s(), self._noted_s()) if each is not None]
-        return min(found, default=None)
+        dated = (self._commitments.next_s(), self._maintenance.next_s(), self._noted_s())
+        return min((each for each in dated if each is not None), default=None)
 
     def _noted_s(self) -> int | None:
         while self._agenda:
@@ -251,7 +254,7 @@ class Lifecycle:
         book = self.fleet.book(reservation.pool)
         if choose_hosts(book, reservation.units) is None:
             self._losses.displace(transaction, book, reservation.units)
-        hosts = self._losses.give(transaction, book, reservation.units)
+        hosts = self._losses.give(transaction, book, reservation.units, reservation.end_s)
         missing = reservation.units - len(hosts) // reservation.hosts_per_unit
         late_s = now_s - reservation.start_s
         started = msgspec.structs.replace(
@@ -282,7 +285,7 @@ class Lifecycle:
         book = self.fleet.book(reservation.pool)
         # What it had until now is paid until now.
         reservation = self._promises.bill(transaction, reservation, now_s)
-        found = self._losses.give(transaction, book, reservation.short_units)
+        found = self._losses.give(transaction, book, reservation.short_units, reservation.end_s)
         missing = reservation.short_units - len(found) // reservation.hosts_per_unit
         hosts = tuple(sorted((*reservation.hosts, *found.tolist())))
         counted = self._losses.short(

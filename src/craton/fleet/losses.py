@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 import numpy as np
 
-from craton.fleet.binding import choose_hosts
+from craton.fleet.binding import choose_hosts, choose_staying
 from craton.fleet.contract import Marked, MarkHosts
 from craton.fleet.fleet import Fleet
 from craton.fleet.inventory import Hosts
@@ -28,7 +28,7 @@ from craton.fleet.records import (
 from craton.fleet.reservations import Promises
 from craton.fleet.room import Room
 from craton.fleet.watch import Watch
-from craton.kernel.errors import NotFound
+from craton.kernel.errors import BadRequest, NotFound
 from craton.store.documents import Transaction
 
 RETRY_S = 60
@@ -83,6 +83,11 @@ class Losses:
 
     def mark(self, transaction: Transaction, command: MarkHosts) -> Marked:
         """Set hosts aside or take them back, and see to what was there."""
+        if command.state is HostState.MAINTENANCE:
+            raise BadRequest(
+                "Maintenance has a beginning and an end: `craton fleet maintenance PATH --from "
+                "--to`. Or cordon, drain or fail the hosts."
+            )
         found = self.fleet.inventory.find(command.path)
         moved: list[str] = []
         ended: list[str] = []
@@ -105,29 +110,43 @@ class Losses:
             if lease.reservation is None
         ]
 
-    def _lost(
+    def vacate(self, transaction: Transaction, hosts: Hosts, reason: EndReason) -> Marked:
+        """End what runs on hosts that were set aside, and give promises others."""
+        moved: list[str] = []
+        ended: list[str] = []
+        short: list[str] = []
+        self._lost(transaction, hosts, moved, ended, short, reason)
+        return Marked(hosts.last - hosts.first, moved, ended, short)
+
+    def _lost(  # noqa: PLR0917 - what is lost, and what follows from it
         self,
         transaction: Transaction,
         hosts: Hosts,
         moved: list[str],
         ended: list[str],
         short: list[str],
+        reason: EndReason = EndReason.HOST_LOST,
     ) -> None:
         """Hosts are gone: what ran there ends, and promises get others in their place."""
         lost = set(range(hosts.first, hosts.last))
         for lease in self.fleet.leases_on(hosts.pool.key, lost):
-            self._desk.close(transaction, lease, EndReason.HOST_LOST)
+            self._desk.close(transaction, lease, reason)
             ended.append(lease.id)
         for reservation in self.fleet.active_reservations():
             if reservation.pool != hosts.pool.key or lost.isdisjoint(reservation.hosts):
                 continue
-            if self._rebind(transaction, reservation, lost, ended):
+            if self._rebind(transaction, reservation, lost, ended, reason):
                 moved.append(reservation.id)
             else:
                 short.append(reservation.id)
 
     def _rebind(
-        self, transaction: Transaction, reservation: Reservation, lost: set[int], ended: list[str]
+        self,
+        transaction: Transaction,
+        reservation: Reservation,
+        lost: set[int],
+        ended: list[str],
+        reason: EndReason,
     ) -> bool:
         """Give a promise other hosts for those it lost; False where there are too few."""
         now_s = transaction.now_ms // 1000
@@ -140,11 +159,11 @@ class Losses:
         back = np.array([h for h in held.tolist() if book.unit_of(h) in units], np.int32)
         for lease in self.fleet.leases_in(reservation.id):
             if not set(back.tolist()).isdisjoint(lease.hosts):
-                self._desk.close(transaction, lease, EndReason.HOST_LOST)
+                self._desk.close(transaction, lease, reason)
                 ended.append(lease.id)
         reservation = self.fleet.reservations[reservation.id]
         book.unbind(back, now_s, transaction.undo)
-        found = self.give(transaction, book, len(units))
+        found = self.give(transaction, book, len(units), reservation.end_s)
         left = np.setdiff1d(held, back)
         missing = len(units) - len(found) // reservation.hosts_per_unit
         changed = msgspec.structs.replace(
@@ -169,9 +188,18 @@ class Losses:
             retry_s=retry_s(reservation, now_s),
         )
 
-    def give(self, transaction: Transaction, book: PoolBook, units: int) -> Numbers:
-        """Bind as many of so many units as can be had now: free, spare, then interruptible ones."""
+    def give(
+        self, transaction: Transaction, book: PoolBook, units: int, end_s: int | None
+    ) -> Numbers:
+        """Bind as many of so many units as can be had now: free, spare, then interruptible ones.
+
+        Those that stay until the end go before those that will be away meanwhile.
+        """
         now_s = transaction.now_ms // 1000
+        staying = choose_staying(book, units, now_s, end_s)
+        if staying is not None:
+            book.bind(staying, transaction.undo)
+            return staying
         most = _most(units, lambda count: _is_there(book, count))
         found = np.empty(0, np.int32)
         if most:

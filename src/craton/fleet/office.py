@@ -27,6 +27,12 @@ from craton.fleet.inventory import Inventory, build_inventory
 from craton.fleet.leases import LeaseDesk
 from craton.fleet.lifecycle import Lifecycle
 from craton.fleet.losses import Losses
+from craton.fleet.maintenance import MaintenanceDesk
+from craton.fleet.maintenance_contract import (
+    CancelMaintenance,
+    MaintenanceQuery,
+    ScheduleMaintenance,
+)
 from craton.fleet.offered import offered
 from craton.fleet.offers import OfferDesk
 from craton.fleet.parts import Parts
@@ -104,6 +110,7 @@ class FleetOffice:
         self.leases = LeaseDesk(self.fleet, room, charges, ids)
         self.watch = Watch(self.fleet, clock)
         self.losses = Losses(self.fleet, self.promises, self.leases, room, self.watch)
+        self._maintenance = MaintenanceDesk(self.fleet, self.leases, self.losses, ids)
         self.commitments = CommitmentOffice(
             self.fleet,
             self.promises,
@@ -120,6 +127,7 @@ class FleetOffice:
             charges,
             losses=self.losses,
             commitments=self.commitments.desk,
+            maintenance=self._maintenance,
             room=room,
             shares=self._shares,
             clock=clock,
@@ -133,6 +141,7 @@ class FleetOffice:
             text = FLEET.decode(change.body)
             self._applied_ms = text.applied_ms
             self.fleet.replace(self._inventory(text.text))
+        self._maintenance.load(connection)
         self.fleet.load(connection, self._now_ms() // 1000)
         self._fleets.load(connection)
         self.commitments.desk.load(connection)
@@ -232,6 +241,8 @@ class FleetOffice:
             "create_reservation_fleet": (divided.CreateFleet, self._fleets.create),
             "modify_reservation_fleet": (divided.ModifyFleet, self._fleets.modify),
             "cancel_reservation_fleet": (divided.CancelFleet, self._fleets.cancel),
+            "schedule_maintenance": (ScheduleMaintenance, self._maintenance.schedule),
+            "cancel_maintenance": (CancelMaintenance, self._maintenance.cancel),
             "set_share": (SetShare, self._shares.set),
             "request_lease": (contract.RequestLease, self._lease(leases.request)),
             "end_lease": (contract.EndLease, self._lease(leases.end)),
@@ -261,6 +272,7 @@ class FleetOffice:
                 divided.OfferedQuery,
                 lambda _, query: offered(self.fleet, self._types, query),
             ),
+            "maintenance": (MaintenanceQuery, lambda _, query: self._maintenance.read(query)),
             "shares": (SharesQuery, lambda _, query: self._shares.read(query)),
             "fleet_due": (contract.DueQuery, lambda _, __: self.lifecycle.due()),
             "alive": (contract.Alive, lambda _, alive: self.watch.hear(alive)),

@@ -11,10 +11,13 @@ import numpy as np
 from craton.fleet.calendar import FOREVER_S, Calendar, Runs
 from craton.fleet.inventory import PoolPlan
 from craton.fleet.occupancy import Occupancy, Undo, Units
+from craton.fleet.offering import Away, Offering
 from craton.fleet.pool import Masks, Pool
 from craton.fleet.pool_layout import Numbers
 from craton.fleet.records import HostState, Lease, LeaseKind
 from craton.kernel.errors import Conflict
+
+_WHOLE = (None, HostState.MAINTENANCE)
 
 
 class PoolBook:
@@ -28,8 +31,7 @@ class PoolBook:
         """What may be promised: all but spares, and no more than its rows can feed."""
         self.all_units = plan.hosts // plan.hosts_per_unit
         """With the spares, which take the place of what breaks."""
-        self.offered = units
-        """What is promised at most: fewer where more broke than there were spares for."""
+        self._offering = Offering(self.calendar, units, self.all_units)
         self.marked: dict[int, HostState] = {}
         """Hosts that the operator or a failure set aside."""
         self._missing: set[int] = set()
@@ -143,7 +145,7 @@ class PoolBook:
         self._set_usable(host, state is None and not is_held_back, undo)
         if state is None:
             self._mend(unit, now_s, undo)
-        elif unit not in self._bound:
+        elif unit not in self._bound and state is not HostState.MAINTENANCE:
             self._miss(unit, now_s, undo)
 
     def _put_mark(self, host: int, state: HostState | None) -> None:
@@ -211,11 +213,15 @@ class PoolBook:
                 self._miss(unit, now_s, undo)
 
     def _is_whole(self, unit: int) -> bool:
-        """Whether no host of a unit is set aside. A spare is whole: it takes another's place."""
+        """Whether no host of a unit is set aside until further notice.
+
+        A spare is whole: it takes another's place. So is what is in maintenance: it is away, which
+        is counted by the time it takes.
+        """
         if self.plan.ultraserver is None:
-            return unit not in self.marked
+            return self.marked.get(unit) in _WHOLE
         first, last = map(int, self.pool.layout.leaf_start[unit : unit + 2])
-        return self.marked.keys().isdisjoint(range(first, last))
+        return all(self.marked.get(host) in _WHOLE for host in range(first, last))
 
     def _miss(self, unit: int, now_s: int, undo: Undo) -> None:
         if unit not in self._missing:
@@ -233,18 +239,29 @@ class PoolBook:
 
     def _balance(self, now_s: int, undo: Undo) -> None:
         """Offer as many units as there are, up to what may be sold."""
-        before = self.offered
-        after = min(self.units, self.all_units - len(self._missing))
-        if after == before:
-            return
-        self.offered = after
-        self.calendar.shift(now_s, FOREVER_S, after - before)
+        self._offering.balance(self._missing, now_s, undo)
 
-        def back() -> None:
-            self.offered = before
-            self.calendar.shift(now_s, FOREVER_S, before - after)
+    def offered(self, at_s: int) -> int:
+        """What is promised at most: fewer where more broke than there were spares for."""
+        return self._offering.at(at_s)
 
-        undo.append(back)
+    def away(self, name: str, hosts: range, span: tuple[int, int], now_s: int, undo: Undo) -> None:
+        """Promise nothing on the units of some hosts from one moment to another."""
+        units = frozenset(self.units_of(np.array(hosts, np.int32)))
+        self._offering.set_away(f"{name}/{hosts.start}", Away(*span, units, hosts), undo)
+        self._balance(now_s, undo)
+
+    def no_longer_away(self, name: str, now_s: int, undo: Undo) -> None:
+        """Promise them again, unless something else is wrong with them."""
+        for key in self._offering.named(name):
+            self._offering.set_away(key, None, undo)
+        self._balance(now_s, undo)
+
+    def avoid(self, start_s: int, end_s: int, undo: Undo) -> None:
+        """Give nothing away on hosts that will be away in that time, until this is undone."""
+        for away in self._offering.within(start_s, end_s):
+            for host in away.hosts:
+                self._set_usable(host, False, undo)
 
     def names(self, hosts: Sequence[int]) -> list[str]:
         """The names of hosts, in their order."""

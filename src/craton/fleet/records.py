@@ -196,6 +196,8 @@ class EndReason(StrEnum):
     PREEMPTED = "preempted"
     """Somebody with the better right needed its chips."""
     RESERVATION_ENDED = "reservation-ended"
+    MAINTENANCE = "maintenance"
+    """Its hosts are taken out of use for a while."""
     HOST_LOST = "host-lost"
     HOLDER_LOST = "holder-lost"
     """Whoever held it wasn't heard of any more."""
@@ -283,6 +285,8 @@ class HostState(StrEnum):
     DRAINING = "draining"
     """The same, and what runs got notice."""
     FAILED = "failed"
+    MAINTENANCE = "maintenance"
+    """Out of use until a window ends, which says so in the calendar."""
 
 
 class HostMark(msgspec.Struct, frozen=True):

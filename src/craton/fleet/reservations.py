@@ -12,7 +12,7 @@ import numpy as np
 from craton.economics.meters import Meter
 from craton.economics.prices import Rated
 from craton.fleet import terms
-from craton.fleet.binding import choose_hosts
+from craton.fleet.binding import choose_hosts, choose_staying
 from craton.fleet.charges import Charges
 from craton.fleet.contract import (
     BuyOffer,
@@ -291,7 +291,9 @@ class Promises:
             end_s = command.end_s if command.end_s is not None else terms.DAY_S << 24
             if rest or book.free(now_s, end_s) < units:
                 continue
-            hosts = choose_hosts(book, units)
+            hosts = choose_staying(book, units, now_s, command.end_s)
+            if hosts is None:
+                hosts = choose_hosts(book, units)
             if hosts is not None:
                 return book, hosts
         raise Conflict(

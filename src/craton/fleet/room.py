@@ -10,8 +10,10 @@ from contextlib import contextmanager
 import numpy as np
 
 from craton.fleet.binding import choose_hosts
+from craton.fleet.calendar import FOREVER_S
 from craton.fleet.fleet import Fleet
 from craton.fleet.occupancy import Undo
+from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement import place
 from craton.fleet.placement_demand import Demand, Placement, Refusal
 from craton.fleet.placement_victims import Held, victims
@@ -36,13 +38,17 @@ class Room:
         self, book: PoolBook, asked: Demand, kind: LeaseKind, seconds: int | None, now_s: int
     ) -> Placement | str:
         """A place in a pool, or why there is none."""
+        until_s = None if seconds is None else now_s + seconds
+        # Who may be interrupted has to reckon with an end at any time, but with notice of it.
+        staying_s = now_s + NOTICE_S if kind is LeaseKind.INTERRUPTIBLE else until_s
+        undo: Undo = []
+        book.avoid(now_s, FOREVER_S if staying_s is None else staying_s, undo)
         found = place(book.pool, asked)
+        _take_back(undo)
         if isinstance(found, Refusal):
             return found.message
-        if kind is LeaseKind.ON_DEMAND:
-            until_s = None if seconds is None else now_s + seconds
-            if not book.fits(found.hosts, now_s, until_s):
-                return "What is free now is promised for later; ask for a shorter time."
+        if kind is LeaseKind.ON_DEMAND and not book.fits(found.hosts, now_s, until_s):
+            return "What is free now is promised for later; ask for a shorter time."
         if self._is_kept(book, found):
             return "What is free now is promised from the next minutes on; ask again then."
         return found

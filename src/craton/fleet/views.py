@@ -111,7 +111,7 @@ class Views:
             exclusive_to=plan.exclusive_to,
             hosts=plan.hosts,
             units=book.units,
-            offered_units=book.offered,
+            offered_units=book.offered(now_s),
             free_units_now=book.free(now_s, now_s + 1),
             chips=plan.hosts * plan.type.chips,
             chips_taken=pool.chips_taken,
