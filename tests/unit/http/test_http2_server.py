@@ -9,12 +9,20 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 from hpack import NeverIndexedHeaderTuple
 
-from craton.http import HttpRequest, HttpResponder, ServerLimits, plain_internal_error
+from craton.http import (
+    HttpRequest,
+    HttpResponder,
+    HttpServer,
+    ServerLimits,
+    plain_internal_error,
+)
+from craton.http.http2_connection import Http2Connection
 from craton.http.http2_frames import PREFACE
 from craton.http.http2_stream import PENDING_BYTES_HIGH
+from craton.kernel.clock import ManualClock
 
 from .conftest import Serve, until
-from .http2_client import http2
+from .http2_client import Http2Client, http2
 
 SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
 MIB = 1024 * 1024
@@ -252,6 +260,65 @@ async def test_a_body_larger_than_every_window_arrives(serve: Serve) -> None:
     assert bytes((await client.answer(id)).body) == body
 
 
+class Socket:
+    """A transport that remembers what was written, and each of how much."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+def connected(server: HttpServer) -> tuple[Http2Connection, Http2Client, Socket]:
+    """A connection without a network, and a client for what it writes."""
+    socket: Any = Socket()
+    sent: Any = Socket()
+    server.sweep()
+    connection = Http2Connection(server, asyncio.get_running_loop())
+    connection.begin(socket, peer="", refuse_all=None)
+    sent.send = connection.data_received
+    client = Http2Client(sent)
+    socket.written.clear()
+    return connection, client, socket
+
+
+async def test_what_all_streams_answer_in_one_turn_is_one_write() -> None:
+    held = Held()
+    server = HttpServer(held, clock=ManualClock())
+    _, client, socket = connected(server)
+    ids = [client.ask(path=b"/%d" % number) for number in range(20)]
+    await until(lambda: len(held.requests) == 20)
+    held.go.set()
+    await until(lambda: held.ended == 20)
+    await asyncio.sleep(0)
+    assert len(socket.written) == 1
+    for event in client.h2.receive_data(socket.written[0]):
+        client._take(event)
+    assert [client.streams[id].body for id in ids] == [b"/%d" % number for number in range(20)]
+
+
+async def test_a_writer_of_much_hears_of_a_slow_socket_within_its_turn() -> None:
+    server = HttpServer(Large(pieces=0), clock=ManualClock())
+    server.counters.requests_now = 2
+    connection, client, socket = connected(server)
+    client.h2.increment_flow_control_window(4 * MIB)
+    client.h2.increment_flow_control_window(4 * MIB, client.ask(b"POST", is_whole=False))
+    client.flush()
+    socket.written.clear()
+    (stream,) = connection.streams.values()
+    stream.start(200, ())
+    stream.write(b"x" * 2 * PENDING_BYTES_HIGH)
+    assert sum(map(len, socket.written)) > PENDING_BYTES_HIGH
+    await asyncio.sleep(0)
+
+
 # Flow control and back-pressure.
 
 
@@ -386,18 +453,34 @@ async def test_a_client_that_leaves_mid_stream_ends_the_wait_for_it(serve: Serve
     assert (await client.fetch(b"HEAD")).status == 200
 
 
-async def test_a_client_that_says_goodbye_still_gets_its_answers(serve: Serve) -> None:
+@pytest.mark.parametrize("others", [0, 2])
+async def test_a_client_that_says_goodbye_still_gets_its_answers(serve: Serve, others: int) -> None:
     held = Held()
     served = await serve(held)
     client = await http2(served)
-    id = client.ask(path=b"/last")
-    await until(lambda: len(held.requests) == 1)
+    ids = [client.ask(path=b"/last") for _ in range(3)]
+    await until(lambda: len(held.requests) == 3)
+    served.server.counters.requests_now += others  # which stay: nobody is alone
     client.raw.send(frame(7, 0, 0, b"\0" * 8))
     before = served.server.counters.bytes_received
     await served.received(before)
     held.go.set()
-    assert bytes((await client.answer(id)).body) == b"/last"
+    for id in ids:
+        assert bytes((await client.answer(id)).body) == b"/last"
     assert await client.closed() is None
+
+
+async def test_what_ends_a_connection_is_told_while_requests_run(serve: Serve) -> None:
+    held = Held()
+    served = await serve(held)
+    client = await http2(served)
+    for _ in range(3):
+        client.ask()
+    await until(lambda: len(held.requests) == 3)
+    client.raw.send(frame(0, 0, 0, b"data of no stream"))
+    assert await client.closed() == ErrorCodes.PROTOCOL_ERROR
+    held.go.set()
+    await until(lambda: held.ended == 3)
 
 
 async def test_a_connection_leaves_nothing_behind(serve: Serve) -> None:
