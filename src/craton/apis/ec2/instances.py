@@ -6,8 +6,8 @@ from craton.apis.aws.ec2_errors import ec2_error
 from craton.apis.ec2.operation import Asked, Document, Ec2Operation
 
 INSTEAD = (
-    "There are no instances here. Hold chips, inside a reservation or of what is free, with "
-    "`craton leases request` or POST /craton/v1/leases, and run on their hosts."
+    "There are no instances here. Run a command on chips, inside a reservation or of what is free, "
+    "with `craton run`, or hold them with `craton leases request` or POST /craton/v1/leases."
 )
 
 
