@@ -348,7 +348,9 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=20261125, help="the first")
-    parser.add_argument("--times", type=int, default=5, help="how often each pod comes to wait")
+    parser.add_argument(
+        "--times", type=int, default=5, help="how often each pod comes to wait; 0: none does"
+    )
     arguments = parser.parse_args()
     pods = read_pods(arguments.trace)
     cluster = Cluster(read(NODES, arguments.trace), mix_of(pods))
@@ -362,7 +364,8 @@ def main() -> int:
         for seed in seeds:
             fill(cluster, placer, pods, seed, fulls[name])
     report_full(fulls)
-    report_waiting(Cluster(cluster.nodes[::EVERY], cluster.mix), pods, arguments)
+    if arguments.times:
+        report_waiting(Cluster(cluster.nodes[::EVERY], cluster.mix), pods, arguments)
     return 0
 
 
