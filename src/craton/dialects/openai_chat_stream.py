@@ -250,7 +250,7 @@ class ChunkReader:
             if not events:
                 raise
             self._error = error
-        if self._state == "new" and len(self._unframed) < _UNFRAMED_BYTES_MAX:
+        if not events and self._state == "new" and len(self._unframed) < _UNFRAMED_BYTES_MAX:
             self._unframed += data
         return events
 
@@ -274,13 +274,14 @@ class ChunkReader:
             return
         try:
             chunk = _CHUNKS.read(body)
-            if self._kind is BlockKind.TEXT and len(chunk.choices) == 1 and chunk.usage is None:
-                choice = chunk.choices[0]
+            choices = chunk.choices
+            if self._kind is BlockKind.TEXT and len(choices) == 1 and chunk.usage is None:
+                choice = choices[0]
                 delta = choice.delta
                 content = delta.content
                 if (
-                    type(content) is str
-                    and content
+                    content
+                    and type(content) is str
                     and choice.finish_reason is None
                     and choice.logprobs is None
                     and delta.rest is UNSET
