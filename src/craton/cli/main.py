@@ -13,8 +13,8 @@ from craton.cli import (
     capacity,
     chips,
     commitments,
-    fleet,
     fleet_leases,
+    fleet_upkeep,
     keys,
     ledger,
     limits,
@@ -51,7 +51,7 @@ app.command("chat", epilog=example("craton chat --system 'Answer in one sentence
 app.add_typer(models.app, name="models")
 app.add_typer(chips.app, name="chips")
 app.add_typer(plan.app, name="plan")
-app.add_typer(fleet.app, name="fleet")
+app.add_typer(fleet_upkeep.app, name="fleet")
 app.add_typer(capacity.app, name="capacity")
 app.add_typer(fleet_leases.app, name="leases")
 app.add_typer(commitments.app, name="commitments")

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from craton.apis.native import fleet, fleet_capacity, fleet_leases
-from craton.cli import fleet as fleet_commands
+from craton.apis.native import fleet, fleet_capacity, fleet_leases, fleet_upkeep
+from craton.cli import fleet_upkeep as fleet_commands
 from craton.economics.meters import Meter
 from craton.economics.prices import load_prices
 from craton.fleet.fleet_file import RackEntry, RowEntry, SiteEntry
@@ -45,6 +45,7 @@ def test_each_action_is_described() -> None:
         *fleet.OPERATIONS,
         *fleet_capacity.OPERATIONS,
         *fleet_leases.OPERATIONS,
+        *fleet_upkeep.OPERATIONS,
     )
     assert set(re.findall(r"`(craton:\w+)`", TEXT)) == {each.action for each in operations}
 
@@ -52,7 +53,7 @@ def test_each_action_is_described() -> None:
 def test_each_command_that_sets_hosts_aside_is_described() -> None:
     known = {each.name for each in fleet_commands.app.registered_commands}
     told = set(re.findall(r"`craton fleet (\w+) PATH`", TEXT))
-    assert told == known - {"show", "apply", "calendar"}
+    assert told == known - {"show", "apply", "calendar", "share", "shares"}
 
 
 def test_the_price_file_in_it_is_one(tmp_path: Path) -> None:

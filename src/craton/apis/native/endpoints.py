@@ -16,6 +16,7 @@ from craton.apis.native import (
     fleet,
     fleet_capacity,
     fleet_leases,
+    fleet_upkeep,
     limits,
     page,
     policies,
@@ -40,6 +41,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
     *fleet.OPERATIONS,
     *fleet_capacity.OPERATIONS,
     *fleet_leases.OPERATIONS,
+    *fleet_upkeep.OPERATIONS,
     *commitments.OPERATIONS,
     *runs.OPERATIONS,
 )
