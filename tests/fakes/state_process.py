@@ -188,7 +188,7 @@ class StateProcess:
         self._clients: list[StateClient] = []
         self._server: asyncio.AbstractServer | None = None
 
-    async def start(self, *, old_leases_run: bool = False) -> None:
+    async def start(self, *, old_leases_run: bool = False, is_first: bool = False) -> None:
         """Serve. The leases that a state process before this one gave have run out, by default."""
         writer, self._reader = self.place.open()
         self.connection = FailingConnection(writer)
@@ -199,8 +199,9 @@ class StateProcess:
             clock=self.clock,
             log=Log("state", stream=self.log, level=Level.DEBUG),
             metrics=self.metrics,
+            may_old_leases_run=not is_first,
         )
-        if not old_leases_run:
+        if not old_leases_run and not is_first:
             self.clock.advance(seconds=LEASE_S)
         loop = asyncio.get_running_loop()
         Path(self.socket).unlink(missing_ok=True)

@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of the database, keys, weights and credentials."""
     run: Path = Path()
     """Folder of the sockets between Craton's own processes; made afresh at each start."""
+    is_alone: bool = False
+    """Whether no process of an earlier start can be alive; the supervisor finds it out."""
     workers: int = 1
     """Gateway worker processes."""
     engine: str = "embedded"
@@ -87,6 +89,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def vault_key(self) -> Path:
         """The 0600 file with the master key of secrets at rest."""
         return self.data / "vault.key"
+
+    @property
+    def started(self) -> Path:
+        """There from before the first process starts until after the last one has ended."""
+        return self.data / "started"
+
+    @property
+    def state_begun(self) -> Path:
+        """Made by the first state process of this start."""
+        return self.run / "state.begun"
 
     @property
     def state_socket(self) -> str:

@@ -181,6 +181,20 @@ def commands(*, access_commands: Access, economy: Economy, office: FleetOffice) 
     )
 
 
+def is_first(settings: Settings) -> bool:
+    """Whether no worker can hold a lease yet, so that no change need wait for one to run out.
+
+    Leases are given by state processes only. None of this start ran before if the mark in its run
+    folder, which is new at each start, is made here; and of earlier starts no worker is alive where
+    the supervisor is alone.
+    """
+    try:
+        settings.state_begun.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        return False
+    return settings.is_alone
+
+
 async def serve(settings: Settings, stop: asyncio.Event, *, clock: Clock, log: Log) -> None:
     """Open the database, make what a first start needs, and serve until told to stop."""
     opened = await open_databases(settings, stop, clock=clock, log=log)
@@ -212,6 +226,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, clock: Clock, log: L
         clock=clock,
         log=log,
         metrics=metrics,
+        may_old_leases_run=not is_first(settings),
     )
     server = await asyncio.get_running_loop().create_unix_server(
         pipeline.channel, settings.state_socket

@@ -76,6 +76,12 @@ class Supervisor:
         self._stopping.set()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether no child is alive."""
+        is_over = all(task.done() and task.exception() is None for task in self._tasks.values())
+        return is_over and all(each.returncode is not None for each in self.processes.values())
+
     async def _keep(self, spec: Spec) -> None:
         stop_this = self._stops[spec.name]
         pause_s = 0.0

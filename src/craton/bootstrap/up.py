@@ -57,6 +57,7 @@ async def running(
         if settings.is_secured:
             reachable = _reachable(settings.host)
             trust = prepare(settings, reachable=reachable, clock=clock, machine=machine)
+        settings = msgspec.structs.replace(settings, is_alone=_mark_started(settings))
         run = Path(tempfile.mkdtemp(prefix="craton-"))
         settings = msgspec.structs.replace(settings, run=run, port=listening.getsockname()[1])
         with settings.log.open("ab", buffering=0) as output:
@@ -106,7 +107,21 @@ async def running(
                 await keeper.close()
                 await weights.close()
                 await supervisor.close()
+                if supervisor.has_ended:
+                    settings.started.unlink(missing_ok=True)
                 shutil.rmtree(run, ignore_errors=True)
+
+
+def _mark_started(settings: Settings) -> bool:
+    """Mark the data folder, and tell whether no process of an earlier start can be alive.
+
+    The caller holds the folder's lock. The mark goes when every child was waited for, so one that
+    is there was left by a supervisor that was killed, whose workers may live on for a moment. In
+    PostgreSQL a Craton elsewhere may have had the same database.
+    """
+    was_marked = settings.started.exists()
+    settings.started.touch(mode=0o600)
+    return not was_marked and settings.postgresql is None
 
 
 def _follow(

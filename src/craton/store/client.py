@@ -257,7 +257,9 @@ class StateClient:
                 self._known.discard(key)
             else:
                 self._known.add(key)
-            if self._seen is not None:
+            if self._seen is not None and change.body is None:
+                self._seen.discard(key)  # it was removed while the snapshot came
+            elif self._seen is not None:
                 self._seen.add(key)
         if self._on_change is not None:
             self._on_change(changed.changes)

@@ -42,12 +42,15 @@ from craton.store.contract import (
     ToState,
 )
 from craton.store.database import Connection, begin, rollback, savepoint
-from craton.store.documents import Transaction, everything
+from craton.store.documents import Transaction, page
 from craton.store.kind import Change
 
 GROUP_MAX = 2048
 LEASE_NS = int(LEASE_S * 1e9)
-SNAPSHOT_CHANGES_MAX = 2000
+SNAPSHOT_CHANGES_MAX = 250
+"""So many documents are read and sent at once: a few milliseconds in which nobody is served."""
+PIECE_BYTES_MAX = 4 * 1024 * 1024
+"""Changes are sent in pieces of about this size: a frame has a limit, and so has memory."""
 
 Publish = Callable[[Change], Change]
 
@@ -59,6 +62,10 @@ class Session:
         self.channel = channel
         self.process = "?"
         self.leased = False
+        self.is_synced = False
+        """Whether it has the whole snapshot; before that it gets no lease."""
+        self.unanswered_ns: int | None = None
+        """When it sent a beat that is answered once it is synced."""
         self.version = 0
         self.beaten_ns = 0
         self.metrics = b""
@@ -110,7 +117,9 @@ class Pipeline:
         clock: Clock,
         log: Log,
         metrics: Metrics,
+        may_old_leases_run: bool = True,
     ) -> None:
+        """`may_old_leases_run`: whether some worker may hold a lease that wasn't given here."""
         self._connection = connection
         self._reader = reader
         self._commands = commands
@@ -125,7 +134,7 @@ class Pipeline:
         self._version = 1
         # Until then a worker that isn't connected may serve from a lease: one given by the state
         # process before this one, or on a connection that broke.
-        self._unseen_until_ns = clock.monotonic_ns() + LEASE_NS
+        self._unseen_until_ns = clock.monotonic_ns() + (LEASE_NS if may_old_leases_run else 0)
         self._queries = asyncio.Semaphore(4)
         self._tasks: set[asyncio.Task[None]] = set()
         self._encode = msgspec.msgpack.Encoder().encode
@@ -336,8 +345,12 @@ class Pipeline:
     def _publish_and_reply(self, published: list[Change], replies: list[_Reply]) -> None:
         if published:
             self._version += 1
+            *first, last = _pieces(published)
             for session in self._sessions:
-                session.channel.send(Changed(self._version, published))
+                for piece in first:
+                    # Who has not the last piece has not this version.
+                    session.channel.send(Changed(self._version - 1, piece))
+                session.channel.send(Changed(self._version, last))
             now_ns = self._clock.monotonic_ns()
             for session, reply in replies:
                 if isinstance(reply, Returned):
@@ -358,7 +371,11 @@ class Pipeline:
         if now_ns < self._unseen_until_ns:
             self._loop.call_later((self._unseen_until_ns - now_ns) / 1e9, self.release_waiting)
             return
-        live = [s.version for s in self._sessions if s.leased and now_ns - s.beaten_ns < LEASE_NS]
+        live = [
+            s.version
+            for s in self._sessions
+            if s.leased and s.is_synced and now_ns - s.beaten_ns < LEASE_NS
+        ]
         held = min(live, default=self._version)
         still: list[_Waiting] = []
         for waiting in self._waiting:
@@ -372,18 +389,61 @@ class Pipeline:
         session.beaten_ns = self._clock.monotonic_ns()
         session.version = beat.version
         session.metrics = beat.metrics or session.metrics
-        session.channel.send(Beaten(beat.sent_ns))
+        if session.is_synced:
+            session.channel.send(Beaten(beat.sent_ns))
+        else:
+            session.unanswered_ns = beat.sent_ns
         self.release_waiting()
 
     def _greet(self, session: Session, hello: Hello) -> None:
         session.process, session.leased = hello.process, hello.leased
-        for kind, publish in self._commands.published.items():
-            changes = [publish(change) for change in everything(self._connection, kind)]
-            for start in range(0, len(changes), SNAPSHOT_CHANGES_MAX):
-                piece = changes[start : start + SNAPSHOT_CHANGES_MAX]
-                session.channel.send(Changed(self._version, piece))
-        session.channel.send(Synced(self._version))
         self._commands.on_greeted(session)
+        task = self._loop.create_task(self._send_snapshot(session))
+        self._tasks.add(task)
+
+        def sent(done: asyncio.Task[None]) -> None:
+            self._tasks.discard(done)
+            if not done.cancelled() and (error := done.exception()) is not None:
+                self._log.error("snapshot_failed", process=session.process, error=repr(error))
+                session.channel.close()
+
+        task.add_done_callback(sent)
+
+    async def _send_snapshot(self, session: Session) -> None:
+        """Send all that is published, piece by piece, while others are served.
+
+        Each piece is read and sent in one turn of the loop, and a change that is committed between
+        two of them is sent at once, like to everybody: so whatever comes last is what is so.
+        """
+        channel = session.channel
+        for kind, publish in self._commands.published.items():
+            after = ""
+            while rows := page(self._connection, kind, after, SNAPSHOT_CHANGES_MAX):
+                piece = _pieces([Change(kind, row[0], bytes(row[1])) for row in rows])[0]
+                channel.send(Changed(self._version, [publish(change) for change in piece]))
+                after = piece[-1].id
+                await asyncio.sleep(0)
+                await channel.drain()
+                if not channel.is_open:
+                    return
+        session.is_synced = True
+        channel.send(Synced(self._version))
+        if session.unanswered_ns is not None:
+            channel.send(Beaten(session.unanswered_ns))
+
+
+def _pieces(changes: Sequence[Change]) -> list[list[Change]]:
+    """The changes in pieces that fit into a frame, each with one change at least."""
+    pieces: list[list[Change]] = [[]]
+    room = PIECE_BYTES_MAX
+    for change in changes:
+        size = len(change.body or b"")
+        if size > room and pieces[-1]:
+            pieces.append([])
+            room = PIECE_BYTES_MAX
+        pieces[-1].append(change)
+        room -= size
+    return pieces
 
 
 def _take_back(undo: list[Callable[[], None]], down_to: int) -> None:

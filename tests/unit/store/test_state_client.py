@@ -342,6 +342,13 @@ async def test_a_worker_whose_connection_broke_holds_changes_back_while_its_leas
     assert await call == Note("one")
 
 
+async def test_the_first_state_process_holds_no_change_back(timed: StateProcess) -> None:
+    await timed.stop()
+    await timed.start(is_first=True)
+    client = await timed.client("native", leased=False)
+    assert await client.call("add", Note("one"), Note) == Note("one")
+
+
 async def test_a_new_state_process_holds_changes_back_while_old_leases_may_run(
     timed: StateProcess, clock: ManualClock
 ) -> None:
