@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from craton.apis.native.runs_contract import RunLog, RunView
 from craton.cli.capacity_terms import IMAGINED, utc
@@ -23,7 +24,16 @@ UNKNOWN_STATUS = 1
 class Watch:
     """Follows runs of one Craton."""
 
-    def __init__(self, connection: Connection, clock: Clock, *, as_json: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Clock,
+        *,
+        as_json: bool = False,
+        write: Callable[[str], None] | None = None,
+    ) -> None:
+        """`as_json`: only a document at the end. `write` takes what is shown of a log."""
+        self._write = write or (_write_nothing if as_json else write_out)
         self._connection = connection
         self._clock = clock
         self._as_json = as_json
@@ -67,9 +77,7 @@ class Watch:
             self._position = part.next
             if not part.text:
                 return part.is_over
-            if not self._as_json:
-                sys.stdout.write(part.text)
-                sys.stdout.flush()
+            self._write(part.text)
 
     def show_to_end(self, id: str) -> None:
         """Show what a run writes until it ended."""
@@ -123,6 +131,16 @@ class Watch:
             self._said = text
             sys.stderr.write(f"craton: {printable(text)}\n")
             sys.stderr.flush()
+
+
+def write_out(text: str) -> None:
+    """Show a part of a log as it is: it is the caller's own command that wrote it."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _write_nothing(_: str) -> None:
+    return
 
 
 def words_of(run: RunView) -> str:

@@ -14,7 +14,7 @@ from craton.cli.connection import Connection, segment
 from craton.cli.groups import connect, pages
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example
 from craton.cli.output import day_and_time, price, print_json, print_lines, print_table
-from craton.cli.run_watch import Watch, signal_number, words_of
+from craton.cli.run_watch import Watch, signal_number, words_of, write_out
 from craton.fleet.records import LeaseKind
 from craton.fleet.run_folder import RUNS_FOLDER, RunFolder
 from craton.fleet.run_records import GRACE_S_MAX, HERE, RANKS_MAX, Order
@@ -24,11 +24,12 @@ from craton.kernel.ids import Ids
 
 app = typer.Typer(
     help=(
-        "Run a command on leased chips: craton run [OPTIONS] -- COMMAND. "
-        "`craton run start --help` lists the options."
+        "Run a command on leased chips: craton run [OPTIONS] -- COMMAND. Alone it lists what runs; "
+        "`craton run start --help` has the options."
     ),
     epilog=example("craton run --chips 4 --chip h200 --hours 2 -- python train.py"),
-    no_args_is_help=True,
+    invoke_without_command=True,
+    no_args_is_help=False,
 )
 
 OWN = frozenset({"start", "ps", "logs", "stop", "--help"})
@@ -66,9 +67,18 @@ Block = Annotated[
 RunId = Annotated[str, typer.Argument(help="Its id, as `craton run ps` lists it.")]
 
 
+@app.callback()
+def run(
+    context: typer.Context, data: Data = DATA, account: OfAccount = None, as_json: AsJson = False
+) -> None:
+    """Run a command on leased chips: craton run [OPTIONS] -- COMMAND. Alone it lists what runs."""
+    if context.invoked_subcommand is None:
+        ps(data=data, account=account, as_json=as_json)
+
+
 @app.command(
     "start",
-    epilog=example("craton run --interruptible --grace 60 -- python train.py --resume"),
+    epilog=example("craton run start --interruptible --grace 60 -- python train.py --resume"),
     context_settings={"allow_interspersed_args": False},
 )
 def start(
@@ -207,13 +217,17 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on until it ends, as `craton run` does.")
     ] = False,
     data: Data = DATA,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a run wrote, over or not."""
-    watch = Watch(connect(data), SystemClock(), as_json=False)
+    pieces: list[str] = []
+    watch = Watch(connect(data), SystemClock(), write=pieces.append if as_json else write_out)
     if follow:
         watch.show_to_end(id)
     else:
         watch.show(id)
+    if as_json:
+        print_json({"id": id, "log": "".join(pieces)})
 
 
 @app.command("stop", epilog=example("craton run stop run-0192f0c1d2e3a4b5c6d7e8f9"))
@@ -228,7 +242,7 @@ def stop(
     connection = connect(data)
     query = "?grace_s=0" if now else ""
     connection.delete(f"/runs/{segment(id)}{query}", RunView)
-    ended = Watch(connection, SystemClock(), as_json=False).until_ended(id)
+    ended = Watch(connection, SystemClock()).until_ended(id)
     if as_json:
         print_json(ended)
     else:
