@@ -9,7 +9,7 @@ TESTS ?= tests
 .DEFAULT_GOAL := help
 .PHONY: help up install install-dev test test-all test-node test-strangers check-policies lint types docs lock \
 	conformance crash limits open-responses tools mutants fuzz \
-	bench-gateway bench-engine bench-silicon clean
+	bench-gateway bench-engine bench-silicon bench-fleet clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -106,6 +106,13 @@ bench-engine: install-dev ## The embedded engine, bare and through Craton
 bench-silicon: install-dev ## How far the planner's estimates are off, and how fast it searches
 	$(BIN)/python -m benchmarks.silicon
 	$(BIN)/python -m benchmarks.silicon.search
+
+bench-fleet: install-dev ## The fleet: where gangs go, what is sold, a real trace, 1.44 million chips
+	$(BIN)/python benchmarks/fleet/placement.py
+	$(BIN)/python -m benchmarks.fleet.earliest
+	$(BIN)/python -m benchmarks.fleet.sells
+	$(BIN)/python -m benchmarks.fleet.openb
+	$(BIN)/python -m benchmarks.fleet.state
 
 clean: ## Remove the environment and what tools left
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist

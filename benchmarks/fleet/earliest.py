@@ -1,4 +1,4 @@
-"""python -m benchmarks.fleet.calendar: how long the earliest free block takes to find.
+"""python -m benchmarks.fleet.earliest: how long the earliest free block takes to find.
 
 Fills the calendar of 90,000 units nearly up (blocks.toml, seed and all): for 8 weeks, as far ahead
 as capacity blocks are sold, and for 8 years, with starts and ends by the second between the blocks'
