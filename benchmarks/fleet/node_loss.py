@@ -1,4 +1,4 @@
-"""python benchmarks/fleet/node_loss.py: how long a dead host holds what ran on it.
+"""python -m benchmarks.fleet.node_loss: how long a dead host holds what ran on it.
 
 Starts a Craton with a fleet of simulated hosts and an agent for each, all in this process, that
 gives a sign of life every half second over the state process's own socket. A reservation has 40 %
