@@ -8,7 +8,7 @@ TESTS ?= tests
 
 .DEFAULT_GOAL := help
 .PHONY: help up install install-dev test test-all test-node test-strangers check-policies lint types docs lock \
-	conformance crash limits open-responses tools mutants fuzz \
+	conformance crash limits open-responses tools mutants fuzz fleet-machine \
 	bench-gateway bench-engine bench-silicon bench-fleet clean
 
 help: ## List the targets
@@ -83,6 +83,9 @@ crash: install-dev ## Kill processes a thousand times under load, then compare e
 
 mutants: install-dev ## Sabotage the code in named ways; each must be caught by its test
 	$(BIN)/python -m tests.mutants
+
+fleet-machine: install-dev ## 100,000 commands of the fleet in any order, with crashes
+	CRATON_FLEET_STEPS=100000 $(BIN)/python -m pytest -q tests/properties/test_fleet_machine.py
 
 tools: install-dev ## 1,000 forced calls and 1,000 schemas on the 135M model
 	$(BIN)/python -m tests.tools --calls 1000 --schemas 1000
