@@ -68,6 +68,10 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     is_draw_estimated: bool = False
     """Whether nobody measured or published that draw."""
+    gang_hosts_max: int = 0
+    """Whole hosts of the largest gang that has a place now, power and promises aside."""
+    whole_free_permille: int = 0
+    """Of the free hosts, how many are in leaves that are free from end to end."""
     below_cost: str | None = None
     """Where a block is sold for less than its chips cost the operator: by how much."""
 

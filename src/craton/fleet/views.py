@@ -24,6 +24,7 @@ from craton.fleet.fleet import Fleet
 from craton.fleet.fleet_file import DriverKind
 from craton.fleet.instance_types import InstanceType, InstanceTypes
 from craton.fleet.inventory import Hosts
+from craton.fleet.placement_fragmentation import fragmentation
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import Lease, LeaseState, Reservation
 from craton.fleet.shares import Shares
@@ -98,6 +99,7 @@ class Views:
 
     def _pool(self, book: PoolBook, now_s: int) -> PoolView:
         plan, pool = book.plan, book.pool
+        scattered = fragmentation(pool)
         return PoolView(
             key=plan.key,
             zone=plan.zone,
@@ -120,6 +122,8 @@ class Views:
             draw_w=plan.draw_w,
             leaves=pool.layout.leaves,
             rows=pool.layout.rows,
+            gang_hosts_max=scattered.gang_hosts_max,
+            whole_free_permille=round(scattered.whole_share * 1000),
             # What the fleet file says of a rack is the operator's own figure.
             is_draw_estimated=plan.type.is_draw_estimated and plan.draw_w == plan.type.draw_w,
             below_cost=self._below_cost(plan.type, now_s),
