@@ -8,6 +8,7 @@ ROOM, SHARES, OFFERS = FLEET + "room.py", FLEET + "shares.py", FLEET + "offers.p
 BOOK, OFFERING, REPLACED = FLEET + "pool_book.py", FLEET + "offering.py", FLEET + "replacement.py"
 MAINTENANCE, WATCH, VIEWS = FLEET + "maintenance.py", FLEET + "watch.py", FLEET + "views.py"
 RESERVATIONS, STATE = FLEET + "reservations.py", FLEET + "fleet.py"
+CHARGES = FLEET + "charges.py"
 
 UNIT = "tests/unit/fleet/"
 LEASES_TEST, LIFE_TEST = UNIT + "test_leases.py::", UNIT + "test_lifecycle.py::"
@@ -297,6 +298,13 @@ MUTANTS = (
         "        short = book.calendar.short(now_s, FOREVER_S)\n",
         "        short = book.calendar.short(now_s, FOREVER_S)[:0]\n",
         REPLACED_TEST + "test_a_file_with_fewer_units_than_are_promised_is_refused",
+    ),
+    one(
+        "one price that is gone stops all that is due",
+        CHARGES,
+        "        if covered_s == seconds or not self.is_priced(resource, meter, at_ms):\n",
+        "        if covered_s == seconds:\n",
+        UNIT + "test_charges.py::test_a_price_that_is_gone_stops_nothing_that_is_due",
     ),
     one(
         "what is sold below its cost isn't flagged",

@@ -76,6 +76,10 @@ class Charges:
             return None
         return tariff.hourly[meter], tariff.currency
 
+    def is_priced(self, resource: str, meter: Meter, at_ms: int) -> bool:
+        """Whether `rate` can say what it costs."""
+        return meter is Meter.RESERVED_CHIP_S or self.has_price(resource, meter, at_ms)
+
     def has_price(self, resource: str, meter: Meter, at_ms: int) -> bool:
         """Whether a price file says what it costs."""
         tariff = self._prices.tariff(resource, at_ms)
@@ -127,16 +131,20 @@ class Charges:
         from_s: int,
         until_s: int,
     ) -> Rated:
-        """Enter the use of so many chips; what a commitment covers costs nothing here."""
+        """Enter the use of so many chips; what a commitment covers costs nothing here.
+
+        Nor does what lost its price while it ran, which its record shows: to stop everything that
+        is due for the sake of one price would cost everybody more.
+        """
         seconds = until_s - from_s
         covered_s = 0
         if self.coverage is not None:
             covered_s = self.coverage.cover(transaction, payer, chips, from_s, until_s)
-        if covered_s == seconds:
-            at_ms = transaction.now_ms
+        at_ms = transaction.now_ms
+        if covered_s == seconds or not self.is_priced(resource, meter, at_ms):
             rated = Rated(Nanos(0), self._currency(resource, at_ms), None, Nanos(0))
         else:
-            rated = self.rate(resource, meter, chips * (seconds - covered_s), transaction.now_ms)
+            rated = self.rate(resource, meter, chips * (seconds - covered_s), at_ms)
         self.enter(transaction, payer, resource, {meter: chips * seconds}, rated)
         return rated
 

@@ -313,8 +313,10 @@ class LeaseDesk:
     def can_pay(self, lease: Lease, now_ms: int) -> bool:
         """Whether the next hour of a lease fits the budgets of who pays."""
         resource = self.fleet.book(lease.pool).plan.type.name
-        chips = lease.chips if lease.hosts else lease.wanted
-        hour = self._charges.hour(resource, LEASE_METERS[lease.kind], chips, now_ms)
+        chips, meter = lease.chips if lease.hosts else lease.wanted, LEASE_METERS[lease.kind]
+        if not self._charges.is_priced(resource, meter, now_ms):
+            return True
+        hour = self._charges.hour(resource, meter, chips, now_ms)
         try:
             self._charges.judge(lease, resource, hour, now_ms)
         except BudgetExceeded:

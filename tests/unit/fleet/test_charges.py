@@ -5,12 +5,25 @@ import pytest
 from craton.economics.bounds import Period, Scope
 from craton.economics.contract import CreateBudget
 from craton.economics.meters import Meter
+from craton.economics.prices import PriceBook
 from craton.fleet.charges import LEASE_METERS, Charges
 from craton.fleet.records import LeaseKind
 from craton.kernel.errors import BadRequest, BudgetExceeded
 from craton.kernel.ids import Ids
 from craton.store.documents import Transaction
-from tests.fakes.fleet_sales import FLEET, HOUR_S, NANOS, P5EN, buy, end, lease, paid, spot
+from tests.fakes.fleet_sales import (
+    FLEET,
+    HOUR_S,
+    NANOS,
+    P5EN,
+    buy,
+    end,
+    lease,
+    now,
+    paid,
+    reserve,
+    spot,
+)
 from tests.fakes.fleets import BOB, PRICES, FleetWorld
 from tests.fakes.ledgers import AT_MS
 
@@ -91,3 +104,26 @@ def test_a_budget_is_asked_before_anything_is_held() -> None:
     with pytest.raises(BudgetExceeded):
         lease(world, chips=4)
     assert lease(world, chips=3).state == "active"
+
+
+def test_a_price_that_is_gone_stops_nothing_that_is_due() -> None:
+    world = FleetWorld(FLEET)
+    held, kept = lease(world, chips=4, seconds=2 * HOUR_S), reserve(world, BOB)
+    queued = lease(world, hosts=6, wait=True)
+    block = buy(world, BOB, pick=1)
+    bought = paid(world, BOB)
+    world.books.prices = PriceBook([])
+    world.restart()
+    world.advance(2 * HOUR_S)
+    assert now(world, held).state == "ended"
+    world.advance(block.start_s - world.now_s)
+    assert now(world, block).state == now(world, kept).state == "active"
+    assert now(world, queued).state == "waiting"
+    assert (paid(world), paid(world, BOB)) == (0, bought)
+    ((seconds,),) = world.books.rows(
+        "SELECT sum(json_extract(quantities, '$.on_demand_chip_s')) FROM usage WHERE replica = ?",
+        (held.id,),
+    )
+    assert seconds == 4 * 2 * HOUR_S, "what was used is written down"
+    with pytest.raises(BadRequest, match="No price file"):
+        lease(world, chips=1)
