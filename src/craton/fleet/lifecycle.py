@@ -345,6 +345,8 @@ class Lifecycle:
         if self.fleet.freed:
             transaction.undo.append(self._still_freed)
         self.fleet.freed = False
+        if not waiting:
+            return []
         events: list[str] = []
         for lease in self._shares.queue(waiting):
             granted = self._desk.admit(transaction, lease)
