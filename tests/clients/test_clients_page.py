@@ -164,6 +164,7 @@ def named(section: Section) -> str:
     return section.name
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(RUN_LIMIT_S)
 @pytest.mark.parametrize(
     "section", [each for each in SECTIONS if not each.lock and not each.npm], ids=named

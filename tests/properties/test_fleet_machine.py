@@ -81,7 +81,7 @@ KINDS = ["p5en.48xlarge", "trn2u.48xlarge"]
 
 seldom = st.integers(0, 7).map(lambda number: number == 7)
 owners = st.sampled_from([ALICE, BOB])
-STEPS = int(os.environ.get("CRATON_FLEET_STEPS", "2000"))
+STEPS = int(os.environ.get("CRATON_FLEET_STEPS", "800"))
 
 
 class FleetMachine(RuleBasedStateMachine):

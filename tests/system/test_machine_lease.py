@@ -5,11 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import pytest
 
 from craton.cli.connection import Connection
 from craton.cli.main import main
 from craton.fleet.run_records import HERE
 from tests.fakes.craton import SMOL, Craton
+
+pytestmark = pytest.mark.slow  # two loads of a real model
 
 PATIENCE_S = 60.0
 
