@@ -84,12 +84,12 @@ def pool(key: str = "north/u-trn2x64", **changed: Any) -> PoolView:
     return PoolView(**{**values, **changed})
 
 
-def local_pool() -> PoolView:
+def local_pool(chip: str = "cpu") -> PoolView:
     return pool(
         "local/craton.local",
         zone="local",
         instance_type="craton.local",
-        chip="cpu",
+        chip=chip,
         chips_per_host=1,
         ultraserver=None,
         hosts_per_unit=1,

@@ -10,12 +10,12 @@ from craton.fleet.contract import (
     Leases,
     LeasesQuery,
     LeaseView,
-    PoolView,
     RequestLease,
 )
 from craton.fleet.records import EndReason, LeaseKind, LeaseState
 from craton.fleet.run_records import HERE
 from craton.kernel.errors import CratonError
+from tests.fakes.fleet_views import local_pool
 
 
 def lease(id: str = "lease-1", **changes: Any) -> LeaseView:
@@ -115,27 +115,5 @@ class FakeLeases:
         return self.leases[id]
 
     def _fleet(self, _: Any) -> FleetView:
-        pool = PoolView(
-            key=HERE,
-            zone="local",
-            instance_type="craton.local",
-            chip=self.chip,
-            chips_per_host=1,
-            ultraserver=None,
-            hosts_per_unit=1,
-            driver="local",
-            is_simulated=False,
-            exclusive_to=None,
-            hosts=1,
-            units=1,
-            offered_units=1,
-            free_units_now=1,
-            chips=1,
-            chips_taken=0,
-            hosts_unusable=0,
-            hosts_spare=0,
-            draw_w=None,
-            leaves=1,
-            rows=1,
-        )
+        pool = local_pool(self.chip)
         return FleetView(sites=[], pools=[pool], rows=[], marks=[], chips=1, applied_ms=0)

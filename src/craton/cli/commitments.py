@@ -14,34 +14,20 @@ from craton.cli.commitment_tables import (
     print_statement,
 )
 from craton.cli.connection import segment
-from craton.cli.groups import connect, group
+from craton.cli.groups import connect, group, listing
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example
 from craton.cli.output import print_json, print_value
 from craton.fleet.commitment_contract import Commitments, CommitmentView, StatementView
 from craton.kernel.errors import NotFound
 
-_SUMMARY = "Sign contracts over years, and see what they hold, use and owe."
-
-app = group(_SUMMARY, "craton commitments")
+app = group("Sign contracts over years, and see what they hold, use and owe.", "craton commitments")
 
 CommitmentId = Annotated[
     str, typer.Argument(help="Its id (cmt-…) or name, as `craton commitments` lists it.")
 ]
 
 
-@app.callback()
-def commitments(
-    context: typer.Context,
-    data: Data = DATA,
-    account: OfAccount = None,
-    as_json: AsJson = False,
-) -> None:
-    """Sign contracts over years, and see what they hold, use and owe."""
-    if context.invoked_subcommand is None:
-        list_commitments(data=data, account=account, as_json=as_json)
-
-
-@app.command("list", epilog=example("craton commitments list --account acme"))
+@listing(app, epilog=example("craton commitments list --account acme"))
 def list_commitments(
     *, data: Data = DATA, account: OfAccount = None, as_json: AsJson = False
 ) -> None:

@@ -17,7 +17,7 @@ from craton.cli.capacity_terms import (
     utc,
 )
 from craton.cli.connection import segment
-from craton.cli.groups import connect, group, pages
+from craton.cli.groups import connect, group, listing, pages
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example
 from craton.cli.output import day_and_time, price, print_json, print_lines, print_table, printable
 from craton.fleet.contract import LeaseView
@@ -28,19 +28,7 @@ app = group("List, take and give back chips.", "craton leases")
 LeaseId = Annotated[str, typer.Argument(help="Its id, as `craton leases` lists it.")]
 
 
-@app.callback()
-def leases(
-    context: typer.Context,
-    data: Data = DATA,
-    account: OfAccount = None,
-    as_json: AsJson = False,
-) -> None:
-    """List, take and give back chips."""
-    if context.invoked_subcommand is None:
-        list_leases(data, account, as_json)
-
-
-@app.command("list", epilog=example("craton leases list --account team-a"))
+@listing(app, epilog=example("craton leases list --account team-a"))
 def list_leases(data: Data = DATA, account: OfAccount = None, as_json: AsJson = False) -> None:
     """List the leases that wait or run, oldest first."""
     listed = pages(connect(data), "/leases", LeasePage, {"account": account})

@@ -82,8 +82,7 @@ class Charges:
 
     def has_price(self, resource: str, meter: Meter, at_ms: int) -> bool:
         """Whether a price file says what it costs."""
-        tariff = self._prices.tariff(resource, at_ms)
-        return tariff is not None and meter in tariff.hourly
+        return self.price(resource, meter, at_ms) is not None
 
     def judge(self, payer: Payer, resource: str, rated: Rated, now_ms: int) -> None:
         """BudgetExceeded if some budget of who pays has no room for it."""

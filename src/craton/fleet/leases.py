@@ -4,6 +4,8 @@ A lease inside a reservation sits on that reservation's hosts. One on demand sit
 keeps them from being promised. An interruptible one takes what is free until somebody pays for it.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from craton.fleet import terms
@@ -54,7 +56,7 @@ class LeaseDesk:
             raise BadRequest("A reserved lease is inside a reservation: say which.")
         books = self._books(command)
         demands = [(book, demand(command, book.plan.type.chips)) for book in books]
-        wanted = self._new(transaction, command, books[0], demands[0][1])
+        wanted = self._new(transaction, command, books, demands[0][1])
         self._judge(wanted, books[0], transaction)
         refusals: list[str] = []
         now_s = transaction.now_ms // 1000
@@ -78,18 +80,23 @@ class LeaseDesk:
         return from_memory if from_memory is not None else transaction.get(LEASES, id)
 
     def _new(
-        self, transaction: Transaction, command: RequestLease, book: PoolBook, asked: Demand
+        self,
+        transaction: Transaction,
+        command: RequestLease,
+        books: Sequence[PoolBook],
+        asked: Demand,
     ) -> Lease:
+        """A lease that waits, for the first of the books; inside a reservation for its only one."""
         now_s = transaction.now_ms // 1000
         if command.seconds is not None and command.seconds < 1:
             raise BadRequest(f"A lease of {command.seconds} s; ask for one second or more.")
         return Lease(
-            id="lease-" + self._ids.request_id().replace("-", "")[-17:],
+            id=self._ids.resource_id("lease-"),
             kind=command.kind,
             account=command.owner.account,
             project=command.owner.project,
             principal=command.owner.principal,
-            pool=book.plan.key,
+            pool=books[0].plan.key,
             state=LeaseState.WAITING,
             token=self.fleet.next_token(transaction.undo),
             wanted_hosts=asked.hosts,
@@ -105,9 +112,7 @@ class LeaseDesk:
             is_one_row=command.is_one_row,
             is_one_leaf=command.is_one_leaf,
             hosts_per_leaf_max=command.hosts_per_leaf_max,
-            pools=tuple(each.plan.key for each in self._books(command))
-            if command.reservation is None
-            else (),
+            pools=tuple(each.plan.key for each in books) if command.reservation is None else (),
         )
 
     def _judge(self, lease: Lease, book: PoolBook, transaction: Transaction) -> None:
@@ -186,7 +191,7 @@ class LeaseDesk:
             )
         asked = demand(command, reservation.chips_per_host)
         kind = msgspec.structs.replace(command, kind=LeaseKind.RESERVED)
-        lease = self._new(transaction, kind, book, asked)
+        lease = self._new(transaction, kind, [book], asked)
         found = place_inside(
             book.pool.layout,
             reservation.hosts,

@@ -89,7 +89,7 @@ class MaintenanceDesk:
             )
         self._fleet.inventory.find(command.path)
         window = Maintenance(
-            id="maintenance-" + self._ids.request_id().replace("-", "")[-17:],
+            id=self._ids.resource_id("maintenance-"),
             path=command.path.strip("/"),
             start_s=command.start_s,
             end_s=command.end_s,

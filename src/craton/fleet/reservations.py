@@ -37,7 +37,6 @@ from craton.kernel.units import Nanos
 from craton.store.documents import Transaction
 
 DRY_RUN = "DryRunOperation"
-_HEX = 17
 
 
 class Promises:
@@ -448,7 +447,7 @@ class Promises:
 
     def new_id(self, prefix: str) -> str:
         """An id in EC2's form."""
-        return prefix + self._ids.request_id().replace("-", "")[-_HEX:]
+        return self._ids.resource_id(prefix)
 
 
 def _chip_seconds(reservation: Reservation, start_s: int, end_s: int) -> int:

@@ -47,6 +47,10 @@ class Ids:
         self._last_ms, self._counter = now_ms, 0
         self._stamp = f"{text[:8]}-{text[8:]}-7"
 
+    def resource_id(self, prefix: str) -> str:
+        """A prefix such as `cr-` and 17 hexadecimal digits, the form of EC2's ids."""
+        return prefix + self.request_id().replace("-", "")[-17:]
+
     def name(self, prefix: str, *, length: int = 20) -> str:
         """A random lower-case name such as `key-…`; 5 bits a character."""
         return prefix + "".join(_BASE32[byte & 31] for byte in self._randomness(length))
