@@ -2,6 +2,7 @@
 
     python -m tests.tools --calls 1000 --schemas 1000
 
+Case N is the same in every run, so a long run can be made in parts: `--first 500 --calls 500`.
 Each answer must be valid by `jsonschema`, or have been cut off by `max_tokens` and say so (then it
 must be the beginning of something valid), or have been refused by name before the engine saw it.
 At the end: how many of each, the tokens a second, and what the grammar cost.
@@ -209,20 +210,22 @@ def is_valid(schema: Any, text: str) -> bool:
     return jsonschema.Draft202012Validator(schema).is_valid(value)
 
 
-async def run(make: Any, count: int, bench: Bench, label: str) -> Report:
+async def run(make: Any, cases: range, bench: Bench, label: str) -> Report:
     report = Report()
-    numbers = iter(range(count))
+    numbers = iter(cases)
     begun = time.perf_counter()
 
     async def work() -> None:
         for number in numbers:
             await bench.judge(make(number), f"{label}-{number}", report)
+            if number % 100 == 99:
+                print(f"{label}: at case {number}, {dict(report.counts)}", flush=True)
 
     await asyncio.gather(*(work() for _ in range(AT_ONCE)))
     seconds = time.perf_counter() - begun
     compile_ms = sorted(report.compile_ms)
     print(
-        f"{label}: {count} in {seconds:.0f} s; "
+        f"{label}: cases {cases.start} to {cases.stop - 1} in {seconds:.0f} s; "
         + ", ".join(f"{number} {name}" for name, number in report.counts.most_common())
         + f"; {report.output_tokens} tokens, {report.output_tokens / seconds:.1f} a second with "
         f"{AT_ONCE} at once; making a grammar took {compile_ms[len(compile_ms) // 2]:.1f} ms in "
@@ -278,6 +281,7 @@ async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tools")
     parser.add_argument("--calls", type=int, default=1000)
     parser.add_argument("--schemas", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS)
     parser.add_argument("--rounds", type=int, default=3, help="of measuring the grammar's cost")
     parser.add_argument("--weights", type=Path, default=Path(".pytest_cache/d/craton-weights"))
@@ -297,7 +301,7 @@ async def main() -> int:
             if chosen.rounds:
                 await cost(bench, chosen.rounds, process.pid)
             reports = [
-                await run(make, count, bench, label)
+                await run(make, range(chosen.first, chosen.first + count), bench, label)
                 for make, count, label in (
                     (of_call, chosen.calls, "calls"),
                     (of_schema, chosen.schemas, "schemas"),
