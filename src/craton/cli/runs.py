@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from craton.apis.native.runs_contract import RunPage, RunView
 from craton.cli.capacity_terms import HOUR_S, As, connect_as, utc
@@ -22,7 +23,25 @@ from craton.kernel.clock import SystemClock
 from craton.kernel.errors import BadRequest, CratonError
 from craton.kernel.ids import Ids
 
+OWN = frozenset({"start", "ps", "logs", "stop", "--help"})
+
+
+class RunOrStart(TyperGroup):
+    """`craton run …` is `craton run start …`, unless one of its own commands follows."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride] - typer passes its own Context
+        """The arguments, with `start` before what is to be run."""
+        return super().parse_args(ctx, completed(args))
+
+
+def completed(arguments: Sequence[str]) -> list[str]:
+    """What was said after `craton run`, with `start` before it if it is to be run itself."""
+    is_start = bool(arguments) and arguments[0] not in OWN
+    return ["start", *arguments] if is_start else list(arguments)
+
+
 app = typer.Typer(
+    cls=RunOrStart,
     help=(
         "Run a command on leased chips: craton run [OPTIONS] -- COMMAND. Alone it lists what runs; "
         "`craton run start --help` has the options."
@@ -31,20 +50,6 @@ app = typer.Typer(
     invoke_without_command=True,
     no_args_is_help=False,
 )
-
-OWN = frozenset({"start", "ps", "logs", "stop", "--help"})
-
-
-def completed(arguments: Sequence[str]) -> list[str]:
-    """The command line with `craton run …` spelled out as `craton run start …`.
-
-    What follows is one of `craton run`'s own commands, or else is to be run itself.
-    """
-    is_run = list(arguments[:1]) == ["run"] and len(arguments) > 1
-    if is_run and arguments[1] not in OWN:
-        return ["run", "start", *arguments[1:]]
-    return list(arguments)
-
 
 Ranks = Annotated[
     int, typer.Option(min=1, max=RANKS_MAX, help="Start it so many times on each host.")

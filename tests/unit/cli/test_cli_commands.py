@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from craton.cli import main as cli
 from craton.cli.main import app, main
@@ -28,10 +29,12 @@ def every_command() -> list[tuple[list[str], Any]]:
 
     def walk(words: list[str], command: Any) -> None:
         found.append((words, command))
-        for name, inner in getattr(command, "commands", {}).items():
-            walk([*words, name], inner)
+        if isinstance(command, TyperGroup):
+            context = typer.Context(command)
+            for name in command.list_commands(context):
+                walk([*words, name], command.get_command(context, name))
 
-    walk([], typer.main.get_command(app))
+    walk([], typer.main.get_group(app))
     return found
 
 
@@ -65,6 +68,16 @@ def test_help_starts_without_the_server_or_a_database_library() -> None:
         "import sys; from craton.cli.main import main; main(['--help']);"
         "print([m for m in sys.modules if m.startswith(('sqlalchemy', 'alembic', 'botocore',"
         " 'uvloop', 'asyncio', 'craton.bootstrap', 'cryptography'))])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("arguments", [["env"], ["ask", "--help"], ["up", "--help"], ["nope"]])
+def test_a_command_starts_without_what_only_others_compute_with(arguments: list[str]) -> None:
+    code = (
+        f"import sys; from craton.cli.main import main; main({arguments!r});"
+        "print([m for m in sys.modules if m in ('numpy', 'craton.cli.plan', 'craton.silicon')])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"

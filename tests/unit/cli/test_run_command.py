@@ -12,14 +12,12 @@ from craton.kernel.errors import BadRequest
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("run -- logs", "run start -- logs"),
-        ("run --chips 2 -- ls", "run start --chips 2 -- ls"),
-        ("run python train.py", "run start python train.py"),
-        ("run logs run-1", "run logs run-1"),
-        ("run ps --all", "run ps --all"),
-        ("run --help", "run --help"),
-        ("run", "run"),
-        ("leases list", "leases list"),
+        ("-- logs", "start -- logs"),
+        ("--chips 2 -- ls", "start --chips 2 -- ls"),
+        ("python train.py", "start python train.py"),
+        ("logs run-1", "logs run-1"),
+        ("ps --all", "ps --all"),
+        ("--help", "--help"),
         ("", ""),
     ],
 )
