@@ -15,6 +15,7 @@ from craton.kernel.channel import Channel
 from craton.kernel.clock import Clock
 from craton.kernel.errors import Unavailable, raised
 from craton.kernel.log import Log
+from craton.store.body import packed, unpacked
 from craton.store.contract import (
     BEAT_S,
     LEASE_S,
@@ -73,7 +74,6 @@ class StateClient:
         self._synced = asyncio.Event()
         self._renewed = asyncio.Event()
         self._closing = False
-        self._encode = msgspec.msgpack.Encoder().encode
         self._task: asyncio.Task[None] | None = None
         self.before_calls: Callable[[], Sequence[tuple[str, bytes]]] | None = None
         """What to say again on each new connection, such as open holds."""
@@ -127,8 +127,8 @@ class StateClient:
         resend: bool = False,
     ) -> Result:
         """Run a command and return its result; raises the error it was refused with."""
-        reply = await self.submit(name, self._encode(body), timeout_s=timeout_s, resend=resend)
-        return msgspec.msgpack.decode(reply, type=reads)
+        reply = await self.submit(name, packed(body), timeout_s=timeout_s, resend=resend)
+        return unpacked(reply, reads)
 
     def tell(self, name: str, body: bytes) -> None:
         """Send a command that wants no answer; it may wait for others, and for nothing else.

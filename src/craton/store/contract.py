@@ -36,7 +36,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True, tag="call"):
-    """Run a command; `body` is the MessagePack of the command's own struct.
+    """Run a command; `body` is the command's own struct, as `body.py` writes it.
 
     A memory command of number 0 wants no answer.
     """

@@ -26,6 +26,7 @@ from craton.kernel.clock import Clock
 from craton.kernel.errors import CratonError, Fault
 from craton.kernel.log import Log
 from craton.kernel.metrics import Metrics
+from craton.store.body import packed, unpacker
 from craton.store.contract import (
     LEASE_S,
     AllMetrics,
@@ -137,7 +138,7 @@ class Pipeline:
         self._unseen_until_ns = clock.monotonic_ns() + (LEASE_NS if may_old_leases_run else 0)
         self._queries = asyncio.Semaphore(4)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._encode = msgspec.msgpack.Encoder().encode
+        self._encode = packed
         self._metrics = metrics
         self._commits = metrics.counter("craton_commits_total", "Transactions committed.")
         self._committed = metrics.counter("craton_committed_commands_total", "Commands committed.")
@@ -148,8 +149,8 @@ class Pipeline:
             **commands.memory,
             "metrics": (ReadMetrics, self._read_metrics),
         }
-        self._decoders = {
-            name: msgspec.msgpack.Decoder(entry[0])
+        self._unpackers = {
+            name: unpacker(entry[0])
             for table in (self._memory, commands.batched, commands.single, commands.queries)
             for name, entry in table.items()
         }
@@ -205,7 +206,7 @@ class Pipeline:
             task = self._loop.create_task(self._query(session, call))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        elif name in self._decoders:
+        elif name in self._unpackers:
             if not self._pending:
                 self._loop.call_soon(self._commit_group)
             self._pending.append((session, call))
@@ -218,7 +219,7 @@ class Pipeline:
         _, run = self._memory[call.name]
         reply: Returned | Refused
         try:
-            result = run(session, self._decoders[call.name].decode(call.body))
+            result = run(session, self._unpackers[call.name](call.body))
         except CratonError as error:
             reply = _refusal(call.seq, error)
         else:
@@ -243,7 +244,7 @@ class Pipeline:
 
     async def _query(self, session: Session, call: Call) -> None:
         _, run = self._commands.queries[call.name]
-        body = self._decoders[call.name].decode(call.body)
+        body = self._unpackers[call.name](call.body)
         async with self._queries:
             try:
                 result = await asyncio.to_thread(run, self._reader, body)
@@ -313,7 +314,7 @@ class Pipeline:
             mark, after = len(transaction.changes), len(transaction.after_commit)
             undo = len(transaction.undo)
             try:
-                body = self._decoders[call.name].decode(call.body)
+                body = self._unpackers[call.name](call.body)
                 with savepoint(self._connection):
                     result = run(transaction, body)
             except CratonError as error:
@@ -325,8 +326,8 @@ class Pipeline:
                 singles.append((session, Returned(call.seq, self._encode(result))))
         for name, calls in batches.items():
             _, run = self._commands.batched[name]
-            decode = self._decoders[name].decode
-            results = run(transaction, [decode(call.body) for _, call in calls])
+            unpack = self._unpackers[name]
+            results = run(transaction, [unpack(call.body) for _, call in calls])
             encode = self._encode
             posts += [
                 (session, Returned(call.seq, encode(result)))
