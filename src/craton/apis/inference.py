@@ -8,31 +8,21 @@ instead, and nothing is billed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
 import msgspec
 
 from craton.access.records import Principal
-from craton.apis.exchange import ChoicesWire, Exchange, InferenceWire, Told
-from craton.dialects.dialect import ChoicesWriter, Stamp, StreamWriter
+from craton.apis.exchange import Exchange, InferenceWire, Told
+from craton.dialects.dialect import Stamp, StreamWriter
 from craton.economics.bounds import Bounded
 from craton.economics.contract import Held, Hold, Posted, Void
 from craton.economics.meters import PROMPT_TOKENS, Meter, Outcome, UsageRecord
 from craton.kernel.clock import Clock
-from craton.kernel.errors import CratonError, EngineFailed, EngineTimeout, Unsupported
+from craton.kernel.errors import CratonError, EngineFailed, EngineTimeout
 from craton.kernel.log import Log
-from craton.messages import (
-    ChoiceEvent,
-    Choices,
-    Fold,
-    MessageStart,
-    MessageStop,
-    Metadata,
-    Request,
-)
+from craton.messages import Fold, MessageStart, MessageStop, Metadata, Request
 from craton.models.card import EchoSource, EmbeddedSource, ModelCard
-from craton.models.choices import generate_choices
 from craton.models.engine import Counts, Stop
 from craton.models.router import Route, Router
 from craton.store.body import packed, unpacker
@@ -66,7 +56,7 @@ class _Turn(msgspec.Struct):
     """The hold once it is taken, to be said again to a new state process."""
     told_with: list[Hold] | None = None
     """The holds that the state process hears of together with this one."""
-    writer: StreamWriter | ChoicesWriter | None = None
+    writer: StreamWriter | None = None
     is_overdue: bool = False
     is_posting: bool = False
     """What was generated will be posted, however late."""
@@ -124,8 +114,6 @@ class Inference:
         assert task is not None, "a turn runs in a task, so that it can be ended"
         deadline_ns = exchange.started_ns + GENERATION_TIMEOUT_S * 1_000_000_000
         asked = _limited(request, route.card)
-        if request.choices is not None and request.choices > 1:
-            _check_wire(wire)
         turn = _Turn(exchange, wire, request, asked, route, stamp, Stop(), task, deadline_ns)
         exchange.responder.on_gone(turn.stop.request)
         try:
@@ -185,7 +173,7 @@ class Inference:
         most: dict[str, int] = {
             # A token is at least a byte of text, so the body's length bounds the prompt's tokens.
             _INPUT_TOKENS: _bytes(turn),
-            _OUTPUT_TOKENS: min(output_tokens, card.context_tokens) * (turn.request.choices or 1),
+            _OUTPUT_TOKENS: min(output_tokens, card.context_tokens),
         }
         account, project, key = principal.account, principal.project, principal.key
         hold = turn.hold = Hold(request_id, account, card.id, now_ms, most, project, key)
@@ -219,13 +207,12 @@ class Inference:
         output_tokens = max(1, min(asked.max_tokens or 1, card.context_tokens))
         if output_tokens != asked.max_tokens:
             turn.asked = msgspec.structs.replace(asked, max_tokens=output_tokens)
-        choices = asked.choices or 1
-        # Only our own engines are known to cache nothing, which may be priced otherwise.
-        if _is_ours(card):
-            most = {_INPUT_TOKENS: await _prompt_tokens(turn)}
-        else:  # it is asked once for each choice
-            most = {PROMPT_TOKENS: await _prompt_tokens(turn) * choices}
-        most[_OUTPUT_TOKENS] = output_tokens * choices
+        is_ours = isinstance(card.source, EchoSource | EmbeddedSource)
+        most = {
+            # Only our own engines are known to cache nothing, which may be priced otherwise.
+            _INPUT_TOKENS if is_ours else PROMPT_TOKENS: await _prompt_tokens(turn),
+            _OUTPUT_TOKENS: output_tokens * max(1, asked.choices or 1),
+        }
         hold = Hold(
             turn.exchange.request_id,
             principal.account,
@@ -249,8 +236,6 @@ class Inference:
 
     async def _whole(self, turn: _Turn) -> tuple[Metadata, bytes]:
         route, request_id = turn.route, turn.exchange.request_id
-        if _wants_choices(turn):
-            return await self._whole_choices(turn)
         if route.answers is not None:
             answer = await route.answers.answer(turn.asked, request_id=request_id, stop=turn.stop)
         else:
@@ -265,38 +250,17 @@ class Inference:
         turn.exchange.stop_reason = answer.stop.stop_reason
         return answer.metadata, turn.wire.answer(answer, turn.request, turn.stamp)
 
-    async def _whole_choices(self, turn: _Turn) -> tuple[Metadata, bytes]:
-        assert isinstance(turn.wire, ChoicesWire), "the turn began"
-        folding: dict[int, Fold] = {}
-        metadata: Metadata | None = None
-        async for each in _choices(turn):
-            if type(each) is ChoiceEvent:
-                folding.setdefault(each.choice, Fold()).add(each.event)
-            else:
-                metadata = each
-        assert metadata is not None, "choices end with what they used"
-        answers = [folding[choice].answer() for choice in sorted(folding)]
-        turn.exchange.stop_reason = answers[0].stop.stop_reason
-        return metadata, turn.wire.choices(Choices(answers, metadata), turn.stamp)
-
     async def _stream(self, turn: _Turn) -> tuple[Metadata, bytes]:
         """Write all frames but those that end the answer; return these."""
         exchange, responder = turn.exchange, turn.exchange.responder
-        events: AsyncIterator[Any]
-        if _wants_choices(turn):
-            assert isinstance(turn.wire, ChoicesWire), "the turn began"
-            writer = turn.writer = turn.wire.choices_writer(turn.request, turn.stamp)
-            events = _choices(turn)
-        else:
-            writer = turn.writer = turn.wire.stream_writer(turn.request, turn.stamp)
-            events = turn.route.engine.generate(
-                turn.asked, request_id=exchange.request_id, stop=turn.stop
-            )
+        writer = turn.writer = turn.wire.stream_writer(turn.request, turn.stamp)
         write, drain = responder.write, responder.drain
         metadata: Metadata | None = None
         last = b""
         try:
-            async for event in events:
+            async for event in turn.route.engine.generate(
+                turn.asked, request_id=exchange.request_id, stop=turn.stop
+            ):
                 if type(event) is Metadata:
                     metadata, last = event, writer.write(event)
                     continue
@@ -375,32 +339,6 @@ def _limited(request: Request, card: ModelCard) -> Request:
 def _bytes(turn: _Turn) -> int:
     """Of what the prompt is made."""
     return len(turn.exchange.request.body) + turn.exchange.recalled_bytes
-
-
-def _wants_choices(turn: _Turn) -> bool:
-    choices = turn.asked.choices
-    return choices is not None and choices > 1
-
-
-def _check_wire(wire: InferenceWire) -> None:
-    if not isinstance(wire, ChoicesWire):
-        raise Unsupported(
-            "Several choices are served by OpenAI's chat completions alone. Ask there, or for one."
-        )
-
-
-def _choices(turn: _Turn) -> AsyncIterator[ChoiceEvent | Metadata]:
-    return generate_choices(
-        turn.route.engine,
-        turn.asked,
-        request_id=turn.exchange.request_id,
-        stop=turn.stop,
-        is_prompt_once=_is_ours(turn.route.card),
-    )
-
-
-def _is_ours(card: ModelCard) -> bool:
-    return isinstance(card.source, EchoSource | EmbeddedSource)
 
 
 async def _prompt_tokens(turn: _Turn) -> int:
