@@ -384,6 +384,16 @@ class FleetMachine(RuleBasedStateMachine):
             assert (lease.state is LeaseState.WAITING) == (not lease.hosts)
 
     @invariant()
+    def what_waits_or_is_inside_is_found_as_by_looking_at_all(self) -> None:
+        leases = self.fleet.leases.values()
+        waiting = [each for each in leases if each.state is LeaseState.WAITING]
+        assert sorted(each.id for each in self.fleet.waiting()) == sorted(e.id for e in waiting)
+        for id in {each.reservation for each in leases} | self.fleet.reservations.keys():
+            inside = [each for each in leases if each.reservation == id]
+            if id is not None:
+                assert self.fleet.leases_in(id) == sorted(inside, key=lambda each: each.token)
+
+    @invariant()
     def the_ledger_balances(self) -> None:
         assert self.world.faults() == []
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from craton.kernel.errors import Conflict
 
-HEAD = "0002"
-REVISIONS = ("0001", "0002")
+HEAD = "0003"
+REVISIONS = ("0001", "0002", "0003")
 
 
 def migrate(database: Path) -> None:
@@ -46,8 +46,8 @@ def revision(database: Path) -> str | None:
     return row[0] if row else None
 
 
-def upgrade(url: str, connect: Callable[[], Any] | None = None) -> None:
-    """Run the missing revisions on an engine of SQLAlchemy's, in one transaction."""
+def upgrade(url: str, connect: Callable[[], Any] | None = None, *, to: str = "head") -> None:
+    """Run the missing revisions, up to one, on an engine of SQLAlchemy's, in one transaction."""
     # Imported here: only a start that migrates pays for it.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -60,6 +60,6 @@ def upgrade(url: str, connect: Callable[[], Any] | None = None) -> None:
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
     finally:
         engine.dispose()

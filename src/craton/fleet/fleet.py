@@ -18,10 +18,13 @@ from craton.fleet.pool import Pool
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.pool_layout import Layout, Power
 from craton.fleet.records import (
+    ENDED_LEASES,
+    FENCING,
     HOST_MARKS,
     LEASES,
     PROMISING,
     RESERVATIONS,
+    Fencing,
     HostMark,
     HostState,
     Lease,
@@ -29,12 +32,16 @@ from craton.fleet.records import (
     Reservation,
     ReservationState,
 )
-from craton.kernel.errors import NotFound
+from craton.kernel.errors import Conflict, NotFound
 from craton.store.database import Connection
 from craton.store.documents import Transaction, everything
 from craton.store.kind import Kind
 
 Record = TypeVar("Record", Reservation, Lease)
+
+TOKENS_AHEAD = 1000
+"""So many fencing tokens may be passed over at a restart; so many leases are one write."""
+_FENCING_ID = "leases"
 
 
 class Fleet:
@@ -44,16 +51,19 @@ class Fleet:
         self.reservations: dict[str, Reservation] = {}
         self.leases: dict[str, Lease] = {}
         """Those that wait or run."""
+        self._waiting: dict[str, Lease] = {}
+        self._inside: dict[str, dict[str, Lease]] = {}
+        """By reservation: the leases inside it."""
         self.marks: dict[str, HostMark] = {}
         """What was set aside, by the host's name."""
         self.by_token: dict[tuple[str, str], str] = {}
         """What a client's token made: account and token to the id of a reservation."""
-        self.leases_by_token: dict[tuple[str, str], str] = {}
-        """The same for leases."""
         self.starting: dict[str, Reservation] = {}
         """Promises that start within minutes: what is free is kept for them."""
         self.token = 0
         """The highest fencing token given out."""
+        self._tokens_end = 0
+        """Up to which token is written down that it may be given out."""
         self.freed = False
         """Whether something changed by which who waits may get a place."""
         self.on_entered: Callable[[Reservation | Lease], None] = lambda _: None
@@ -125,10 +135,10 @@ class Fleet:
                 self.by_token[reservation.account, reservation.client_token] = reservation.id
         for lease in _read(connection, LEASES):
             self.token = max(self.token, lease.token)
-            if lease.client_token is not None:
-                self.leases_by_token[lease.account, lease.client_token] = lease.id
-            if lease.state is not LeaseState.ENDED:
-                self.leases[lease.id] = lease
+            self._replace_lease(None, lease)
+        for fencing in _read(connection, FENCING):
+            self.token = max(self.token, fencing.token)
+            self._tokens_end = fencing.token
         for mark in _read(connection, HOST_MARKS):
             self.marks[mark.host] = mark
         self.restore(now_s)
@@ -166,17 +176,17 @@ class Fleet:
         name = record.client_token or record.id
         transaction.add(_kind(record), record.id, record, account=record.account, name=name)
         self._enter(record, transaction.undo)
-        if record.client_token is not None:
-            is_lease = isinstance(record, Lease)
-            tokens = self.leases_by_token if is_lease else self.by_token
+        if isinstance(record, Reservation) and record.client_token is not None:
             key = (record.account, record.client_token)
-            tokens[key] = record.id
-            transaction.undo.append(lambda: _forget(tokens, key))
+            _set(self.by_token, key, record.id, transaction.undo)
         return record
 
     def put(self, transaction: Transaction, record: Record) -> Record:
-        """Keep a promise or lease as it is now."""
-        transaction.put(_kind(record), record.id, record)
+        """Keep a promise or lease as it is now; a lease that is over among those that are."""
+        if record.state is LeaseState.ENDED:
+            transaction.move(LEASES, ENDED_LEASES, record.id, record)
+        else:
+            transaction.put(_kind(record), record.id, record)
         self._enter(record, transaction.undo)
         return record
 
@@ -191,21 +201,52 @@ class Fleet:
             starting = record if is_starting(record) else None
             if starting is not None or record.id in self.starting:
                 _set(self.starting, record.id, starting, undo)
-        elif record.state is LeaseState.ENDED:
-            _set(self.leases, record.id, None, undo)
         else:
-            _set(self.leases, record.id, record, undo)
+            was = self.leases.get(record.id)
+            now = None if record.state is LeaseState.ENDED else record
+            self._replace_lease(was, now)
+            undo.append(lambda: self._replace_lease(now, was))
         self.on_entered(record)
 
-    def next_token(self, undo: Undo) -> int:
-        """A fencing token, higher than every one before it."""
-        before = self.token
-        self.token += 1
+    def _replace_lease(self, before: Lease | None, after: Lease | None) -> None:
+        """Have a lease as it is now wherever it was found as it was; None: it isn't there."""
+        if before is not None and after is None:
+            del self.leases[before.id]
+        if before is not None and before.state is LeaseState.WAITING:
+            del self._waiting[before.id]
+        if before is not None and before.reservation is not None:
+            inside = self._inside[before.reservation]
+            del inside[before.id]
+            if not inside:
+                del self._inside[before.reservation]
+        if after is None:
+            return
+        self.leases[after.id] = after
+        if after.state is LeaseState.WAITING:
+            self._waiting[after.id] = after
+        if after.reservation is not None:
+            self._inside.setdefault(after.reservation, {})[after.id] = after
+
+    def next_token(self, transaction: Transaction) -> int:
+        """A fencing token, higher than every one before it.
+
+        Which were given out to leases that are over isn't read at a start. So it is written down
+        ahead, for many at once, and a new state process goes on after all of those.
+        """
+        before, end_before = self.token, self._tokens_end
 
         def back() -> None:
-            self.token = before
+            self.token, self._tokens_end = before, end_before
 
-        undo.append(back)
+        transaction.undo.append(back)
+        self.token += 1
+        if self.token > end_before:
+            self._tokens_end = self.token + TOKENS_AHEAD
+            fencing = Fencing(self._tokens_end)
+            if end_before:
+                transaction.put(FENCING, _FENCING_ID, fencing)
+            else:
+                transaction.add(FENCING, _FENCING_ID, fencing, account="", name=_FENCING_ID)
         return self.token
 
     def mark(
@@ -271,12 +312,17 @@ class Fleet:
 
     def leases_in(self, reservation: str) -> list[Lease]:
         """The leases inside a reservation, oldest first."""
-        found = [each for each in self.leases.values() if each.reservation == reservation]
-        return sorted(found, key=lambda lease: lease.token)
+        inside = self._inside.get(reservation, {})
+        return sorted(inside.values(), key=lambda lease: lease.token)
 
     def waiting(self) -> list[Lease]:
         """The leases that wait for room."""
-        return [each for each in self.leases.values() if each.state is LeaseState.WAITING]
+        return list(self._waiting.values())
+
+    def forget(self, before_s: int) -> None:
+        """Drop from the calendars what changed before a moment, when nothing can be undone."""
+        for calendar in (*(book.calendar for book in self.books.values()), *self.watts.values()):
+            calendar.forget(before_s)
 
     def active_reservations(self) -> list[Reservation]:
         """The reservations that hold hosts now."""
@@ -325,6 +371,24 @@ def _fed(plan: PoolPlan, caps: list[int | None]) -> int:
     return units
 
 
+def find_lease(transaction: Transaction, id: str) -> Lease | None:
+    """A lease that was kept, over or not."""
+    found = transaction.find(LEASES, id)
+    # In this order: one that ends between the two is found among those that are over.
+    return found if found is not None else transaction.find(ENDED_LEASES, id)
+
+
+def find_lease_by_token(transaction: Transaction, account: str, token: str) -> Lease | None:
+    """The lease that a client's token made, over or not; Conflict if it names another's id."""
+    for kind in (LEASES, ENDED_LEASES):
+        found = transaction.find_named(kind, account, token)
+        if found is not None and found.client_token != token:
+            raise Conflict(f"{token[:60]!r} is the id of a lease. Choose another client token.")
+        if found is not None:
+            return found
+    return None
+
+
 def is_starting(reservation: Reservation) -> bool:
     """Whether a promise starts so soon that what stood in its way has been told."""
     return reservation.state is ReservationState.SCHEDULED and reservation.is_room_made
@@ -349,10 +413,6 @@ def _put(table: dict[_Key, _Value], key: _Key, value: _Value | None) -> None:
         table.pop(key, None)
     else:
         table[key] = value
-
-
-def _forget(table: dict[_Key, _Value], key: _Key) -> None:
-    table.pop(key, None)
 
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)

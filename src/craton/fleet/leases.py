@@ -11,13 +11,13 @@ import msgspec
 from craton.fleet import terms
 from craton.fleet.charges import LEASE_METERS, Charges
 from craton.fleet.contract import EndLease, RequestLease
-from craton.fleet.fleet import Fleet
+from craton.fleet.fleet import Fleet, find_lease_by_token
 from craton.fleet.inside import place_inside
 from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement_demand import Demand, Placement, Refusal, demand_for
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import (
-    LEASES,
+    ENDED_LEASES,
     EndReason,
     Lease,
     LeaseKind,
@@ -47,9 +47,9 @@ class LeaseDesk:
         """Take chips, or a place in the queue. The same client token gets the same lease."""
         owner = command.owner
         if command.client_token is not None:
-            id = self.fleet.leases_by_token.get((owner.account, command.client_token))
-            if id is not None:
-                return self._known(transaction, id)
+            made = find_lease_by_token(transaction, owner.account, command.client_token)
+            if made is not None:
+                return made
         if command.reservation is not None:
             return self._inside(transaction, command)
         if command.kind is LeaseKind.RESERVED:
@@ -75,10 +75,6 @@ class LeaseDesk:
         self.make_room(transaction, wanted)
         return wanted
 
-    def _known(self, transaction: Transaction, id: str) -> Lease:
-        from_memory = self.fleet.leases.get(id)
-        return from_memory if from_memory is not None else transaction.get(LEASES, id)
-
     def _new(
         self,
         transaction: Transaction,
@@ -98,7 +94,7 @@ class LeaseDesk:
             principal=command.owner.principal,
             pool=books[0].plan.key,
             state=LeaseState.WAITING,
-            token=self.fleet.next_token(transaction.undo),
+            token=self.fleet.next_token(transaction),
             wanted_hosts=asked.hosts,
             wanted_chips=asked.chips_per_host,
             rest_chips=asked.rest_chips,
@@ -245,7 +241,7 @@ class LeaseDesk:
 
     def _ended(self, transaction: Transaction, command: EndLease) -> Lease:
         """The lease that ended before; NotFound for one that never was, or is somebody else's."""
-        lease = transaction.find(LEASES, command.id)
+        lease = transaction.find(ENDED_LEASES, command.id)
         if lease is None or command.account not in (None, lease.account):
             raise _unknown(command.id)
         return lease

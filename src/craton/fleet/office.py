@@ -13,7 +13,7 @@ from craton.fleet import contract
 from craton.fleet import reservation_contract as divided
 from craton.fleet.charges import Charges
 from craton.fleet.commitment_office import CommitmentOffice
-from craton.fleet.fleet import Fleet
+from craton.fleet.fleet import Fleet, find_lease
 from craton.fleet.fleet_file import (
     DriverKind,
     FleetFile,
@@ -36,7 +36,7 @@ from craton.fleet.maintenance_contract import (
 from craton.fleet.offered import offered
 from craton.fleet.offers import OfferDesk
 from craton.fleet.parts import Parts
-from craton.fleet.records import FLEET, LEASES, FleetText, Lease, Reservation
+from craton.fleet.records import FLEET, FleetText, Lease, Reservation
 from craton.fleet.replacement import replace_inventory
 from craton.fleet.reservation_fleets import ReservationFleets
 from craton.fleet.reservation_tags import Tags
@@ -218,7 +218,7 @@ class FleetOffice:
         """The lease of an id, ended or not."""
         if query.id is None:
             return contract.Leases([])
-        found = find_lease(connection, query.id)
+        found = find_lease(Transaction(connection, 0), query.id)
         if found is None or query.account not in (None, found.account):
             return contract.Leases([])
         return contract.Leases([self._views.lease(found)])
@@ -305,11 +305,6 @@ class FleetOffice:
     def queries(self) -> dict[str, tuple[Any, Callable[[Connection, Any], msgspec.Struct]]]:
         """What is read from the database, by name."""
         return {"ended_lease": (contract.LeasesQuery, self.read_ended)}
-
-
-def find_lease(connection: Connection, id: str) -> Lease | None:
-    """A lease that was kept, whatever became of it."""
-    return Transaction(connection, 0).find(LEASES, id)
 
 
 def _with_local(types: InstanceTypes, local: LocalMachine) -> InstanceTypes:

@@ -298,6 +298,12 @@ class HostMark(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class Fencing(msgspec.Struct, frozen=True):
+    """No fencing token that was given out so far is above this one."""
+
+    token: int
+
+
 class FleetText(msgspec.Struct, frozen=True):
     """The fleet file that is in force."""
 
@@ -308,5 +314,9 @@ class FleetText(msgspec.Struct, frozen=True):
 RESERVATIONS = Kind("reservation", "capacity reservation", Reservation)
 RESERVATION_FLEETS = Kind("reservation_fleet", "capacity reservation fleet", ReservationFleet)
 LEASES = Kind("lease", "lease", Lease)
+"""Those that wait or run: all of them are read at each start."""
+ENDED_LEASES = Kind("ended_lease", "lease", Lease)
+"""Those that are over, which are read only when somebody asks for one."""
+FENCING = Kind("fencing", "highest fencing token", Fencing)
 HOST_MARKS = Kind("host_mark", "host", HostMark)
 FLEET = Kind("fleet", "fleet", FleetText)

@@ -12,7 +12,6 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
-    Index,
     Integer,
     LargeBinary,
     Table,
@@ -40,12 +39,18 @@ DOCUMENTS = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
     UniqueConstraint("kind", "account", "name"),
-    Index("documents_by_account", "kind", "account", "id"),
 )
 
 _INSERT = Statement(insert(DOCUMENTS))
 _TAKEN = Statement(
     select(DOCUMENTS.c.id).where(
+        DOCUMENTS.c.kind == bindparam("k"),
+        DOCUMENTS.c.account == bindparam("a"),
+        DOCUMENTS.c.name == bindparam("n"),
+    )
+)
+_NAMED = Statement(
+    select(DOCUMENTS.c.body).where(
         DOCUMENTS.c.kind == bindparam("k"),
         DOCUMENTS.c.account == bindparam("a"),
         DOCUMENTS.c.name == bindparam("n"),
@@ -60,6 +65,16 @@ _UPDATE = Statement(
     update(DOCUMENTS)
     .where(DOCUMENTS.c.kind == bindparam("k"), DOCUMENTS.c.id == bindparam("i"))
     .values(body=bindparam("b"), version=DOCUMENTS.c.version + 1, updated_ms=bindparam("u"))
+)
+_MOVE = Statement(
+    update(DOCUMENTS)
+    .where(DOCUMENTS.c.kind == bindparam("k"), DOCUMENTS.c.id == bindparam("i"))
+    .values(
+        kind=bindparam("to"),
+        body=bindparam("b"),
+        version=DOCUMENTS.c.version + 1,
+        updated_ms=bindparam("u"),
+    )
 )
 _DELETE = Statement(
     delete(DOCUMENTS).where(DOCUMENTS.c.kind == bindparam("k"), DOCUMENTS.c.id == bindparam("i"))
@@ -122,11 +137,26 @@ class Transaction:
             )
         return found
 
+    def find_named(self, kind: Kind[Body], account: str, name: str) -> Body | None:
+        """The document of an account that was added under a name, or None."""
+        row = _NAMED.execute(self.connection, k=kind.name, a=account, n=name).fetchone()
+        return kind.decode(row[0]) if row else None
+
     def put(self, kind: Kind[Any], id: str, body: msgspec.Struct) -> None:
         """Replace the body of a document that exists."""
         encoded = msgspec.json.encode(body)
         _UPDATE.execute(self.connection, k=kind.name, i=id, b=encoded, u=self.now_ms)
         self.changes.append(Change(kind.name, id, encoded))
+
+    def move(self, kind: Kind[Any], to: Kind[Any], id: str, body: msgspec.Struct) -> None:
+        """Make a document that exists one of another kind, with a new body.
+
+        So what is over is read no more with what goes on. It keeps its id, account and name, which
+        no other document of the new kind may have.
+        """
+        encoded = msgspec.json.encode(body)
+        _MOVE.execute(self.connection, k=kind.name, i=id, to=to.name, b=encoded, u=self.now_ms)
+        self.changes += (Change(kind.name, id, None), Change(to.name, id, encoded))
 
     def remove(self, kind: Kind[Any], id: str) -> None:
         """Delete a document."""

@@ -69,6 +69,31 @@ def test_changes_are_collected_in_order(work: Transaction) -> None:
     assert work.find(NOTES, "one") is None
 
 
+def test_a_document_is_found_by_the_name_it_was_added_under(work: Transaction) -> None:
+    add(work, "one", name="n")
+    assert work.find_named(NOTES, "a", "n") == Note("one")
+    for kind, account, name in ((NOTES, "b", "n"), (NOTES, "a", "one"), (PRIVATE, "a", "n")):
+        assert work.find_named(kind, account, name) is None
+
+
+def test_a_document_that_moves_is_of_its_new_kind_only(
+    work: Transaction, connection: OwnedConnection
+) -> None:
+    add(work, "one", name="n")
+    add(work, "two")
+    work.move(NOTES, PRIVATE, "one", Note("one", "over"))
+    assert work.find(NOTES, "one") is None
+    assert work.find(PRIVATE, "one") == work.find_named(PRIVATE, "a", "n") == Note("one", "over")
+    assert [change.id for change in everything(connection, "note")] == ["two"]
+    assert work.changes[2:] == [
+        Change("note", "one", None),
+        Change("private", "one", b'{"id":"one","text":"over"}'),
+    ]
+    row = connection.execute("SELECT version FROM documents WHERE id = 'one'").fetchone()
+    assert row == (2,)
+    add(work, "one", name="n")
+
+
 def add_both(work: Transaction, connection: OwnedConnection, *ids: str) -> None:
     with savepoint(connection):
         for id in ids:

@@ -1,15 +1,20 @@
 import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, insert, inspect, select
 from sqlalchemy.engine import Engine
 
-from craton.bootstrap.migrate import HEAD, migrate, revision
+from craton.bootstrap.migrate import HEAD, migrate, revision, upgrade
 from craton.bootstrap.postgresql import migrate as migrate_postgresql
 from craton.kernel.errors import Conflict
 from craton.store.database import METADATA
+from craton.store.documents import DOCUMENTS
 from craton.store.sqlite import open_sqlite
 from tests.fakes.databases import in_memory
 from tests.fakes.postgresql import PostgreSqlServer
@@ -123,6 +128,75 @@ def test_a_connection_commits_durably(tmp_path: Path) -> None:
         reader.close()
     finally:
         connection.close()
+
+
+@dataclass
+class Older:
+    """A database, and how to bring it up to a revision."""
+
+    engine: Engine
+    upgrade: Callable[..., None]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Older]:
+    """A database of the schema before leases that are over were kept apart."""
+    url, connect = f"sqlite:///{tmp_path / 'craton.db'}", None
+    if request.param == "postgresql":
+        server: PostgreSqlServer = request.getfixturevalue("postgresql")
+        database = server.database()
+        url, connect = "postgresql+psycopg://", lambda: psycopg.connect(database)
+    engine = create_engine(url) if connect is None else create_engine(url, creator=connect)
+    found = Older(engine, partial(upgrade, url, connect))
+    found.upgrade(to="0002")
+    yield found
+    engine.dispose()
+
+
+def fill(engine: Engine, leases: Mapping[str, tuple[str, int]]) -> None:
+    rows = [
+        {
+            "kind": "lease",
+            "id": id,
+            "account": "alice",
+            "name": f"token of {id}",
+            "version": 1,
+            "body": msgspec.json.encode({"id": id, "state": state, "token": token}),
+            "created_ms": 1000,
+            "updated_ms": 1000 + token,
+        }
+        for id, (state, token) in leases.items()
+    ]
+    note = {**rows[0], "kind": "note", "id": "n", "body": b'{"state":"ended"}'}
+    with engine.begin() as connection:
+        connection.execute(insert(DOCUMENTS), [*rows, note])
+
+
+def documents(engine: Engine) -> set[tuple[str, str, str, bytes]]:
+    columns = DOCUMENTS.c
+    with engine.connect() as connection:
+        rows = connection.execute(select(columns.kind, columns.id, columns.name, columns.body))
+        return {(kind, id, name, bytes(body)) for kind, id, name, body in rows}
+
+
+def test_leases_that_are_over_move_and_the_highest_token_stays_known(older: Older) -> None:
+    states = {f"lease-{n:04}": ("active" if n % 400 == 7 else "ended", n + 1) for n in range(1205)}
+    fill(older.engine, states)
+    before = documents(older.engine)
+    older.upgrade()
+    after = documents(older.engine)
+    runs = {id for id, (state, _) in states.items() if state == "active"}
+    assert len(runs) == 3
+    assert {id for kind, id, *_ in after if kind == "lease"} == runs
+    assert {id for kind, id, *_ in after if kind == "ended_lease"} == states.keys() - runs
+    token = ("fencing", "leases", "leases", b'{"token":1205}')
+    assert {each[1:] for each in after - {token}} == {each[1:] for each in before}
+    assert token in after
+
+
+def test_a_database_without_leases_gets_no_token(older: Older) -> None:
+    older.upgrade()
+    assert documents(older.engine) == set()
 
 
 def test_the_comparison_sees_a_missing_index(tmp_path: Path) -> None:
