@@ -171,11 +171,17 @@ class Calendar:
         return found
 
     def forget(self, before_s: int) -> None:
-        """Drop what changed before a moment; asking about that time afterwards is an error."""
-        first = int(np.searchsorted(self._times[: self._steps], before_s, side="right")) - 1
+        """Drop what changed up to a moment; all time before then reads as that moment does.
+
+        So it stays usable where the clock is set back. What can still be taken back may cut steps
+        at moments that are over, so that is to be kept, or undone, first.
+        """
+        first = int(self._times[: self._steps].searchsorted(before_s, side="right")) - 1
         if first > 0:
+            beginning = self._times[0]
             self._times[: self._steps - first] = self._times[first : self._steps].copy()
             self._free[: self._steps - first] = self._free[first : self._steps].copy()
+            self._times[0] = beginning
             self._steps -= first
 
     def skyline(self, start_s: int, end_s: int) -> tuple[Integers, Integers]:

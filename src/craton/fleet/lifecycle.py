@@ -155,6 +155,8 @@ class Lifecycle:
         events += self._maintenance.advance(transaction)
         events += self._losses.bury(transaction)
         events += self._let_in(transaction)
+        # Once it is kept, nothing that ran before now can be taken back any more.
+        transaction.after_commit.append(lambda: self.fleet.forget(now_s))
         return Advanced([event for event in events if event], self._next_s())
 
     def due(self) -> Due:

@@ -143,10 +143,18 @@ def test_no_time_has_no_answer() -> None:
     calendar = Calendar("units", 4)
     with pytest.raises(ValueError, match="no time from 5 to 5"):
         calendar.free(5, 5)
+    with pytest.raises(ValueError, match="no time from -1 to 5"):
+        calendar.free(-1, 5)
+
+
+def test_a_clock_that_is_set_back_finds_the_past_as_it_is_known_now() -> None:
+    calendar = Calendar("units", 4)
+    calendar.book(1, 3, 4)
     calendar.book(3, 9, 1)
     calendar.forget(5)
-    with pytest.raises(ValueError, match="in this calendar"):
-        calendar.free(1, 9)
+    assert (calendar.free(0, 5), calendar.steps) == (3, 2)
+    calendar.release(2, 9, 1)
+    assert (calendar.free(0, 1), calendar.free(2, 9)) == (3, 4)
 
 
 def test_a_calendar_grows_with_what_is_in_it() -> None:
