@@ -35,6 +35,7 @@ HOURLY = {
     Meter.INTERRUPTIBLE_CHIP_S: 1_000_000_000,
 }
 PRICED = (
+    "trn2.3xlarge",
     "trn2.48xlarge",
     "trn2u.48xlarge",
     "craton.trn3-gen2",

@@ -74,6 +74,8 @@ class Fleet:
 
     def replace(self, inventory: Inventory) -> None:
         """Begin with empty books of another inventory; `restore` enters what is held in them."""
+        # There may be more now than there was.
+        self.freed = True
         self.inventory = inventory
         self.books: dict[str, PoolBook] = {}
         self.watts: dict[str, Calendar] = {}

@@ -13,6 +13,7 @@ from craton.fleet.charges import LEASE_METERS, Charges
 from craton.fleet.contract import EndLease, RequestLease
 from craton.fleet.fleet import Fleet, find_lease_by_token
 from craton.fleet.inside import place_inside
+from craton.fleet.kept_room import asked_by, asking
 from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement_demand import Demand, Placement, Refusal, demand_for
 from craton.fleet.pool_book import PoolBook
@@ -54,14 +55,14 @@ class LeaseDesk:
             return self._inside(transaction, command)
         if command.kind is LeaseKind.RESERVED:
             raise BadRequest("A reserved lease is inside a reservation: say which.")
-        books = self._books(command)
-        demands = [(book, demand(command, book.plan.type.chips)) for book in books]
+        demands = _demands(command, self._books(command))
+        books = [book for book, _ in demands]
         wanted = self._new(transaction, command, books, demands[0][1])
         self._judge(wanted, books[0], transaction)
         refusals: list[str] = []
         now_s = transaction.now_ms // 1000
         for book, asked in demands:
-            found = self._room.find(book, asked, command.kind, command.seconds, now_s)
+            found = self._room.find(book, asking(wanted, asked), now_s)
             if isinstance(found, Placement):
                 lease = self._granted(wanted, book, asked, found, transaction)
                 return self.fleet.add(transaction, lease)
@@ -71,9 +72,9 @@ class LeaseDesk:
                 f"There is no room now. {' '.join(refusals)} Wait for it, or ask for less.",
                 code=NO_ROOM,
             )
-        self.fleet.add(transaction, wanted)
-        self.make_room(transaction, wanted)
-        return wanted
+        waiting = self.fleet.add(transaction, self._room.queued(wanted, demands))
+        self.make_room(transaction, waiting)
+        return waiting
 
     def _new(
         self,
@@ -105,6 +106,7 @@ class LeaseDesk:
             client_token=command.client_token,
             until_s=None if command.seconds is None else now_s + command.seconds,
             seconds=command.seconds,
+            is_by_chips=command.hosts is None,
             is_one_row=command.is_one_row,
             is_one_leaf=command.is_one_leaf,
             hosts_per_leaf_max=command.hosts_per_leaf_max,
@@ -327,22 +329,34 @@ class LeaseDesk:
     def admit(self, transaction: Transaction, lease: Lease) -> Lease | None:
         """Let a lease that waits have what is free now; None where it has to go on waiting.
 
-        One whose first hour nobody could pay any more ends.
+        One whose first hour nobody could pay any more ends, as does one that no pool could ever
+        hold any more.
         """
         now_s = transaction.now_ms // 1000
-        for key in lease.pools:
-            book = self.fleet.books.get(key)
-            if book is None or book.plan.exclusive_to not in (None, lease.account):
-                continue
-            asked = demand_of(lease)
-            found = self._room.find(book, asked, lease.kind, lease.seconds, now_s)
+        books = self._open_to(lease)
+        for book in books:
+            asked = asked_by(lease, book)
+            found = self._room.find(book, lease, now_s)
             if isinstance(found, Placement):
                 granted = self._granted(lease, book, asked, found, transaction)
                 if not self.can_pay(granted, transaction.now_ms):
                     self._give_back(transaction, granted, now_s)
                     return self.close(transaction, lease, EndReason.OUT_OF_BUDGET)
                 return self.fleet.put(transaction, granted)
+        if not any(self._room.could_hold(book, lease) for book in books):
+            return self.close(transaction, lease, EndReason.NO_PLACE)
         return None
+
+    def _open_to(self, lease: Lease) -> list[PoolBook]:
+        """The pools that a lease waits for and may have: neither gone nor somebody else's alone."""
+        found = (self.fleet.books.get(key) for key in lease.pools)
+        return [
+            book
+            for book in found
+            if book is not None
+            and book.plan.exclusive_to in (None, lease.account)
+            and not self._charges.is_refused(lease.account, book.plan.key)
+        ]
 
     def _give_back(self, transaction: Transaction, lease: Lease, now_s: int) -> None:
         book = self.fleet.book(lease.pool)
@@ -354,11 +368,8 @@ class LeaseDesk:
     def make_room(self, transaction: Transaction, lease: Lease) -> list[Lease]:
         """Give notice to as few leases as can be that stand in a waiting lease's way."""
         now_s = transaction.now_ms // 1000
-        for key in lease.pools:
-            book = self.fleet.books.get(key)
-            if book is None:
-                continue
-            rivals = self._room.rivals(book, demand_of(lease), lease, now_s)
+        for book in self._open_to(lease):
+            rivals = self._room.rivals(book, lease, now_s)
             if rivals is not None:
                 return [
                     self.give_notice(
@@ -412,13 +423,18 @@ def demand(command: RequestLease, chips_per_host: int) -> Demand:
     )
 
 
-def demand_of(lease: Lease) -> Demand:
-    """What a lease asked for."""
-    return Demand(
-        lease.wanted_hosts,
-        lease.wanted_chips,
-        lease.rest_chips,
-        hosts_per_leaf_max=lease.hosts_per_leaf_max,
-        is_one_leaf=lease.is_one_leaf,
-        is_one_row=lease.is_one_row,
-    )
+def _demands(command: RequestLease, books: Sequence[PoolBook]) -> list[tuple[PoolBook, Demand]]:
+    """What is asked of each pool; BadRequest if the hosts of none are such that it could be."""
+    found: list[tuple[PoolBook, Demand]] = []
+    wrong: BadRequest | None = None
+    for book in books:
+        asked = demand(command, book.plan.type.chips)
+        try:
+            asked.check(book.plan.type.chips)
+        except BadRequest as error:
+            wrong = error
+        else:
+            found.append((book, asked))
+    if not found and wrong is not None:
+        raise wrong
+    return found

@@ -105,7 +105,7 @@ class FleetOffice:
         self._parts = Parts(self.fleet, self.promises)
         self._fleets = ReservationFleets(self.fleet, self.promises)
         self._tags = Tags(self.fleet, self._fleets)
-        self._shares = Shares(self.fleet)
+        self._shares = Shares(self.fleet, clock)
         room = Room(self.fleet, self._shares)
         self.leases = LeaseDesk(self.fleet, room, charges, ids)
         self.watch = Watch(self.fleet, clock)

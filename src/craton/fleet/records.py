@@ -205,6 +205,10 @@ class EndReason(StrEnum):
     """Given up while waiting."""
     OUT_OF_BUDGET = "out-of-budget"
     """Its next hour would have overdrawn a budget."""
+    NO_PLACE = "no-place"
+    """It waited for what no pool that it may have could ever hold any more."""
+    DRAINED = "drained"
+    """Its hosts are being emptied by the operator."""
 
 
 LEASE_TRANSITIONS: Mapping[LeaseState, frozenset[LeaseState]] = {
@@ -251,6 +255,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """For how long, from when it starts; None: until its holder says so."""
     pools: tuple[str, ...] = ()
     """Where it may be placed while it waits."""
+    is_by_chips: bool = False
+    """Whether it asked for chips in all, on as few hosts as they take."""
     is_one_row: bool = False
     is_one_leaf: bool = False
     hosts_per_leaf_max: int | None = None

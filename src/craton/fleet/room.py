@@ -7,21 +7,23 @@ told is one of as few as can be.
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 
+import msgspec
 import numpy as np
 
 from craton.fleet.binding import choose_hosts
-from craton.fleet.calendar import FOREVER_S
 from craton.fleet.fleet import Fleet
+from craton.fleet.kept_room import KeptRoom, asked_by, asking, stays_until_s
 from craton.fleet.occupancy import Undo
-from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement import place
 from craton.fleet.placement_demand import Demand, Placement, Refusal
+from craton.fleet.placement_most import most_hosts
 from craton.fleet.placement_victims import Held, victims
 from craton.fleet.pool import Masks
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.pool_layout import Numbers
 from craton.fleet.records import Lease, LeaseKind, LeaseState
 from craton.fleet.shares import Shares
+from craton.kernel.errors import BadRequest
 
 ANY_PRIORITY = 1 << 40
 """Above every lease that may be interrupted: what is paid for in full takes its place."""
@@ -33,21 +35,61 @@ class Room:
     def __init__(self, fleet: Fleet, shares: Shares) -> None:
         self._fleet = fleet
         self._shares = shares
+        self._kept = KeptRoom(fleet, shares)
 
-    def find(
-        self, book: PoolBook, asked: Demand, kind: LeaseKind, seconds: int | None, now_s: int
-    ) -> Placement | str:
-        """A place in a pool, or why there is none."""
-        until_s = None if seconds is None else now_s + seconds
-        # Who may be interrupted has to reckon with an end at any time, but with notice of it.
-        staying_s = now_s + NOTICE_S if kind is LeaseKind.INTERRUPTIBLE else until_s
+    def could_hold(self, book: PoolBook, lease: Lease) -> bool:
+        """Whether a pool was built for such a gang, whoever has what of it now."""
+        asked = asked_by(lease, book)
+        return asked.hosts_touched <= most_hosts(book, asked, lease.kind)
+
+    def queued(self, lease: Lease, demands: Sequence[tuple[PoolBook, Demand]]) -> Lease:
+        """A lease that waits, for those pools that could ever hold it; BadRequest if none could.
+
+        Of pools whose hosts are unlike it waits for those alike, unless it asked for chips in all.
+        """
+        asking_each = [(book, asking(lease, asked)) for book, asked in demands]
+        could = [(book, each) for book, each in asking_each if self.could_hold(book, each)]
+        if not could:
+            raise BadRequest(_never(lease, demands))
+        waiting = could[0][1]
+        pools = tuple(
+            book.plan.key
+            for book, each in could
+            if lease.is_by_chips or each.wanted_chips == waiting.wanted_chips
+        )
+        return msgspec.structs.replace(waiting, pool=pools[0], pools=pools)
+
+    def find(self, book: PoolBook, lease: Lease, now_s: int) -> Placement | str:
+        """A place in a pool for a lease that begins now, or why there is none.
+
+        What is kept for who has waited long is used where that isn't delayed.
+        """
+        head = self._kept.head(book, lease, now_s)
+        if head is None:
+            return self._find(book, lease, now_s)
+        with self._kept.hidden(book, head, now_s):
+            found = self._find(book, lease, now_s)
+        if isinstance(found, Placement):
+            return found
+        until_s = self._kept.until_s(book, head, now_s)
+        if lease.seconds is not None and now_s + lease.seconds <= until_s:
+            return self._find(book, lease, now_s)
+        return (
+            f"What else is free is kept for {head.wanted} chips that are waited for since "
+            f"{head.created_ms // 1000} (seconds UTC). Ask for {max(1, until_s - now_s)} s or "
+            "less, or for what may be interrupted."
+        )
+
+    def _find(self, book: PoolBook, lease: Lease, now_s: int) -> Placement | str:
+        asked = asked_by(lease, book)
+        until_s = None if lease.seconds is None else now_s + lease.seconds
         undo: Undo = []
-        book.avoid(now_s, FOREVER_S if staying_s is None else staying_s, undo)
+        book.avoid(now_s, stays_until_s(lease, now_s), undo)
         found = place(book.pool, asked)
         _take_back(undo)
         if isinstance(found, Refusal):
             return found.message
-        if kind is LeaseKind.ON_DEMAND and not book.fits(found.hosts, now_s, until_s):
+        if lease.kind is LeaseKind.ON_DEMAND and not book.fits(found.hosts, now_s, until_s):
             return "What is free now is promised for later; ask for a shorter time."
         if self._is_kept(book, found):
             return "What is free now is promised from the next minutes on; ask again then."
@@ -68,16 +110,18 @@ class Room:
         _take_back(undo)
         return is_kept
 
-    def rivals(
-        self, book: PoolBook, asked: Demand, lease: Lease, now_s: int
-    ) -> Sequence[str] | None:
+    def rivals(self, book: PoolBook, lease: Lease, now_s: int) -> Sequence[str] | None:
         """The leases that must be told so that a lease has room; None where that wouldn't help.
 
-        None of them where the room is on its way.
+        None of them where the room is on its way. It doesn't help who comes after somebody that has
+        waited long: what came free would be kept for that one.
         """
+        if self._kept.head(book, lease, now_s) is not None:
+            return None
+        asked = asked_by(lease, book)
         ending = [each for each in self._of(book) if each.state is LeaseState.ENDING]
         with self._without(book, ending, now_s):
-            if isinstance(self.find(book, asked, lease.kind, lease.seconds, now_s), Placement):
+            if isinstance(self._find(book, lease, now_s), Placement):
                 return ()
             for held in self._tiers(book, lease):
                 chosen = victims(
@@ -87,7 +131,7 @@ class Room:
                     continue
                 told = [self._fleet.leases[each.lease] for each in chosen]
                 with self._without(book, told, now_s):
-                    found = self.find(book, asked, lease.kind, lease.seconds, now_s)
+                    found = self._find(book, lease, now_s)
                 if isinstance(found, Placement):
                     return [each.id for each in told]
         return None
@@ -191,6 +235,23 @@ class Room:
             yield
         finally:
             _take_back(undo)
+
+
+def _never(lease: Lease, demands: Sequence[tuple[PoolBook, Demand]]) -> str:
+    """Why waiting would be in vain."""
+    most = ", ".join(
+        f"{book.plan.key} {most_hosts(book, asked, lease.kind)}" for book, asked in demands
+    )
+    asked = demands[0][1]
+    within = " in one leaf" if asked.is_one_leaf else " in one row" if asked.is_one_row else ""
+    if asked.hosts_per_leaf_max is not None:
+        within += f", {asked.hosts_per_leaf_max} in a leaf at most"
+    hosts = "host" if asked.hosts_touched == 1 else "hosts"
+    return (
+        f"{asked.hosts_touched} {hosts}{within} were asked for, and nothing could ever hold them: "
+        f"of such hosts at once, with nobody else there, {most}. Ask for fewer, or allow the gang "
+        "to reach further."
+    )
 
 
 def _take_back(undo: Undo) -> None:

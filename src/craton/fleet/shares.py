@@ -10,7 +10,7 @@ share stays.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -18,13 +18,16 @@ from craton.fleet.fleet import Fleet
 from craton.fleet.records import Lease, LeaseKind, LeaseState
 from craton.fleet.share_contract import SetShare, SharesQuery, ShareView
 from craton.fleet.share_contract import Shares as SharesView
+from craton.kernel.clock import Clock
 from craton.kernel.errors import BadRequest
 from craton.store.database import Connection
 from craton.store.documents import Transaction, everything
 from craton.store.kind import Kind
 
 _Key = tuple[str, str]
-_Order = tuple[int, bool, float, int]
+_Order = tuple[int, bool, bool, float, int]
+PATIENCE_S = 900
+"""Who has waited so long goes by its age: others of its right who hold less pass it no more."""
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -41,8 +44,9 @@ SHARES = Kind("fleet_share", "share of the fleet", Share)
 class Shares:
     """The shares, and what follows from them."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, clock: Clock) -> None:
         self._fleet = fleet
+        self._clock = clock
         self._chips: dict[_Key, int] = {}
 
     def load(self, connection: Connection) -> None:
@@ -133,18 +137,20 @@ class Shares:
     def queue(self, waiting: Iterable[Lease]) -> Iterator[Lease]:
         """Who waits, in the order of their right to what is free.
 
-        The highest priority first; then who stays below a share; then who holds the least of it, or
-        the fewest chips where nobody has a share; then who came first. What was given meanwhile to
-        those before counts for those after.
+        The highest priority first; then who stays below a share; then who has waited long, by age;
+        then who has borrowed the least, or holds the least of its share, or the fewest chips where
+        nobody has a share; then who came first. What was given meanwhile to those before counts for
+        those after.
         """
+        now_s = self._clock.now_ns() // 1_000_000_000
         held = self._held()
         by_id = {each.id: each for each in waiting}
-        heap = [(self._order(each, held), each.id) for each in by_id.values()]
+        heap = [(self._order(each, held, now_s), each.id) for each in by_id.values()]
         heapq.heapify(heap)
         while heap:
             order, id = heapq.heappop(heap)
             lease = by_id[id]
-            now = self._order(lease, held)
+            now = self._order(lease, held, now_s)
             if now > order:
                 heapq.heappush(heap, (now, id))
                 continue
@@ -153,13 +159,36 @@ class Shares:
             if granted is not None and granted.hosts:
                 held[granted.account, self._chip(granted)] += granted.chips
 
-    def _order(self, lease: Lease, held: Counter[_Key]) -> _Order:
+    def _order(self, lease: Lease, held: Counter[_Key], now_s: int) -> _Order:
         chip = self._chip(lease)
         share, has = self.of(lease.account, chip), held[lease.account, chip]
-        if share is None:
-            return -lease.priority, False, float(has), lease.token
-        is_above = has + lease.wanted > share
-        return -lease.priority, is_above, has / share if share else float(has), lease.token
+        is_above = share is not None and has + lease.wanted > share
+        if has_waited_long(lease, now_s):
+            return -lease.priority, is_above, False, 0.0, lease.token
+        rank = float(has)
+        if share is not None:
+            rank = float(max(0, has - share)) if is_above else has / max(1, share)
+        return -lease.priority, is_above, True, rank, lease.token
+
+    def first_before(self, aged: Sequence[Lease], lease: Lease, now_s: int) -> Lease | None:
+        """Of leases that have waited long the one with the best right; None if not before another.
+
+        That other one may have come just now.
+        """
+        if not aged:
+            return None
+        held = self._held_by({each.account for each in (*aged, lease)})
+        order, first = min(((self._order(each, held, now_s), each) for each in aged), key=_order_of)
+        return first if order < self._order(lease, held, now_s) else None
+
+    def _held_by(self, accounts: Collection[str]) -> Counter[_Key]:
+        """The same of some accounts; of none where nobody has a share, since nothing asks then."""
+        held: Counter[_Key] = Counter()
+        if self._chips:
+            for lease in self._counted():
+                if lease.account in accounts:
+                    held[lease.account, self._chip(lease)] += lease.chips
+        return held
 
     def _held(self) -> Counter[_Key]:
         held: Counter[_Key] = Counter()
@@ -174,3 +203,12 @@ class Shares:
 
     def _chip(self, lease: Lease) -> str:
         return self._fleet.chip_of(lease.pool)
+
+
+def has_waited_long(lease: Lease, now_s: int) -> bool:
+    """Whether a lease that waits goes by its age."""
+    return now_s - lease.created_ms // 1000 >= PATIENCE_S
+
+
+def _order_of(entry: tuple[_Order, Lease]) -> _Order:
+    return entry[0]
