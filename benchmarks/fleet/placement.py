@@ -231,8 +231,10 @@ def reload(run: Run) -> float:
 
 
 def megabytes(pool: Pool) -> float:
-    arrays = [*vars(pool).values(), *(getattr(pool.layout, name) for name in Layout.__slots__)]
-    return sum(each.nbytes for each in arrays if isinstance(each, np.ndarray)) / 1e6
+    every = [*vars(pool).values(), *(getattr(pool.layout, name) for name in Layout.__slots__)]
+    # One that is a part of another has its bytes.
+    arrays = [each for each in every if isinstance(each, np.ndarray) and each.base is None]
+    return sum(each.nbytes for each in arrays) / 1e6
 
 
 def report(name: str, run: Run, probe: dict[str, np.ndarray], base: float) -> float:

@@ -15,13 +15,12 @@ number of whole hosts, are placed as `placement_parts` says. Nothing here change
 random number or looks at a clock: the same pool gives the same place.
 """
 
-from dataclasses import replace
-
+import msgspec
 import numpy as np
 
 from craton.fleet.placement_choice import Leaves, choose_leaf, choose_row
 from craton.fleet.placement_demand import Demand, Placement, Refusal
-from craton.fleet.placement_leaves import Field, capped
+from craton.fleet.placement_leaves import Field, capped, held_at_most
 from craton.fleet.placement_parts import (
     leaf_beside,
     place_on_one,
@@ -69,6 +68,7 @@ def whole_field(pool: Pool, demand: Demand) -> Field:
     top = pool.layout.leaf_hosts_max
     per_leaf = min(demand.hosts_per_leaf_max or top, top)
     leaves, hosts = capped(pool.leaves_with, pool.hosts_with, per_leaf)
+    held = pool.held if per_leaf == top else held_at_most(np.diff(pool.held), per_leaf)
     room = pool.power.row_hosts(pool.layout.power_rows, pool.layout.draw_w)
     np.minimum(room, hosts[1], out=room)
     if demand.hosts_per_row_max is not None:
@@ -78,6 +78,7 @@ def whole_field(pool: Pool, demand: Demand) -> Field:
         all_leaves=pool.leaves_with,
         leaves=leaves,
         hosts=hosts,
+        held=held,
         whole=pool.leaves_with[top],
         room=room,
         free=pool.hosts_with[1],
@@ -93,25 +94,36 @@ def _whole(pool: Pool, demand: Demand, wanted: int) -> Placement | None:
     leaves = choose(whole_field(pool, demand), pool, demand, wanted)
     if leaves is None:
         return None
-    hosts = _free_hosts(pool, leaves)
-    masks = np.full(len(hosts), pool.full, np.uint32)
-    rows = pool.layout.row_of_leaf[leaves.leaves]
-    touched = 1 + int((rows[1:] != rows[:-1]).sum())
-    return Placement(hosts, masks, touched, len(leaves.leaves))
+    hosts = _free_hosts(pool, leaves, wanted)
+    rows = pool.layout.row_of_leaf.take(leaves.leaves)
+    touched = 1 if rows[0] == rows[-1] else 1 + int(np.count_nonzero(rows[1:] != rows[:-1]))
+    return Placement(hosts, np.full(wanted, pool.full), touched, len(rows))
 
 
-def _free_hosts(pool: Pool, leaves: Leaves) -> Numbers:
-    """The lowest free hosts of each leaf, as many as it gives."""
-    starts = pool.layout.leaf_start[leaves.leaves]
-    sizes = pool.layout.leaf_start[leaves.leaves + 1] - starts
-    hosts = np.arange(sizes.sum(), dtype=np.int32)
-    hosts += np.repeat(starts - (sizes.cumsum(dtype=np.int32) - sizes), sizes)
-    hosts = hosts[pool.offered[hosts] == pool.full]
-    free = pool.leaf_free[leaves.leaves]
-    if len(hosts) > leaves.hosts.sum():
-        rank = np.arange(len(hosts)) - np.repeat(free.cumsum() - free, free)
-        hosts = hosts[rank < np.repeat(leaves.hosts, free)]
+def _free_hosts(pool: Pool, chosen: Leaves, wanted: int) -> Numbers:
+    """The lowest free hosts of each leaf, as many as it gives: `wanted` in all."""
+    leaves, gives = chosen
+    starts = pool.layout.leaf_start.take(leaves)
+    sizes = pool.layout.leaf_start.take(leaves + 1) - starts
+    free = pool.leaf_free.take(leaves)
+    # Of a leaf that is free as a whole the first hosts; of others, those that are free.
+    is_whole = free == sizes
+    hosts = _ranges(starts, np.where(is_whole, gives, sizes))
+    if len(hosts) == wanted:
+        return hosts
+    hosts = hosts[pool.offered.take(hosts) == pool.full]
+    if len(hosts) > wanted:
+        left = np.where(is_whole, gives, free)
+        hosts = hosts[_ranges(left.cumsum() - left, gives)]
     return hosts
+
+
+def _ranges(starts: Numbers, sizes: Numbers) -> Numbers:
+    """The numbers of some ranges, one after the other."""
+    ends = sizes.cumsum()
+    numbers = (starts - ends + sizes).astype(np.int32).repeat(sizes)
+    numbers += np.arange(ends[-1], dtype=np.int32)
+    return numbers
 
 
 def _opened(pool: Pool, chips: int) -> Placement | None:
@@ -149,10 +161,10 @@ def _beside(pool: Pool, demand: Demand, rests: Numbers) -> Placement | None:
     if found is None and not demand.is_one_leaf:
         rows = np.zeros(layout.rows, np.bool_)
         rows[layout.row_of_leaf[layout.leaf_of_host[rests]]] = True
-        with_rests = replace(field, room=field.room * rows)
+        with_rests = msgspec.structs.replace(field, room=field.room * rows)
         found = choose_row(with_rests, layout.row_start, demand.hosts)
         if found is None and not demand.is_one_row:
             found = choose(field, pool, demand, demand.hosts)
     if found is None:
         return None
-    return with_rest(pool, _free_hosts(pool, found), rests, demand.rest_chips)
+    return with_rest(pool, _free_hosts(pool, found, demand.hosts), rests, demand.rest_chips)

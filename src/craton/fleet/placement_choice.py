@@ -5,6 +5,7 @@ broken, fewest free hosts left in the leaves touched, then in the rows, then low
 """
 
 from collections.abc import Sequence
+from operator import mul
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +14,9 @@ from numpy.typing import NDArray
 from craton.fleet.placement_leaves import (
     Counts,
     Field,
-    Selection,
-    fewest_leaves,
+    fewest_leaves_in_row,
+    fewest_whole_in_row,
     tightest,
-    with_fewest_whole,
 )
 from craton.fleet.pool_layout import Numbers
 
@@ -26,7 +26,7 @@ _MOST = np.iinfo(np.int32).max
 class Leaves(NamedTuple):
     """Leaves in ascending order, and how many hosts of each."""
 
-    leaves: Numbers
+    leaves: NDArray[np.intp]
     hosts: Numbers
 
 
@@ -45,7 +45,7 @@ def choose_leaf(field: Field, row_start: Sequence[int], wanted: int) -> Leaves |
     row = int(np.where(exact[first], field.free, _MOST).argmin())
     begin, end = row_start[row : row + 2]
     leaf = begin + int((field.leaf_class[begin:end] == wanted + first).argmax())
-    return Leaves(np.array([leaf], np.int32), np.array([wanted], np.int32))
+    return Leaves(np.array([leaf], np.intp), np.array([wanted], np.int32))
 
 
 def choose_row(field: Field, row_start: Sequence[int], wanted: int) -> Leaves | None:
@@ -53,36 +53,43 @@ def choose_row(field: Field, row_start: Sequence[int], wanted: int) -> Leaves | 
     rows = (field.room >= wanted).nonzero()[0]
     if not len(rows):
         return None
-    leaves, hosts = _columns(field.leaves, rows), _columns(field.hosts, rows)
-    used = fewest_leaves(leaves, hosts, wanted)
+    held = field.held.take(rows, axis=0)
+    used = fewest_leaves_in_row(held, wanted)
     least = int(used.min())
     keep = (used == least).nonzero()[0]
     if len(keep) < len(rows):
-        rows, leaves, hosts = rows[keep], _columns(leaves, keep), _columns(hosts, keep)
-    fewest, has_fewest = with_fewest_whole(
-        leaves, hosts, field.whole[rows], used=least, wanted=wanted, per_leaf=field.per_leaf
+        rows, held = rows[keep], held[keep]
+    fewest, has_fewest = fewest_whole_in_row(
+        held,
+        field.whole.take(rows),
+        used=least,
+        wanted=wanted,
+        per_leaf=field.per_leaf,
+        other=min(field.per_leaf, field.top - 1),
     )
     rows = rows[has_fewest]
-    row, selection = _tightest_row(field, rows, least, fewest, wanted)
-    return pick(field, span(row_start, row), selection, wanted)
-
-
-def _columns(counts: Counts, which: NDArray[np.intp]) -> Counts:
-    # `counts[:, which]` would be laid out by column, and what follows sums by row.
-    return counts.take(which, axis=1)
+    row, used_of = _tightest_row(field, rows, least, fewest, wanted)
+    begin, end = row_start[row : row + 2]
+    leaves, hosts = pick(field.leaf_class[begin:end], used_of, wanted, field.per_leaf)
+    return Leaves(leaves + begin, hosts)
 
 
 def _tightest_row(
     field: Field, rows: NDArray[np.intp], used: int, whole: int, wanted: int
-) -> tuple[int, Selection]:
-    """Of rows alike in leaves and whole leaves, the one with the fewest hosts to spare."""
-    if used == whole + 1:
-        rows = _with_tightest_leaf(field, rows, wanted - whole * field.per_leaf)
+) -> tuple[int, dict[int, int]]:
+    """Of rows alike in leaves and whole leaves, the one with the fewest hosts to spare.
+
+    With how many of its leaves are used of each class.
+    """
+    chosen = {field.top: whole} if whole else {}
+    if used <= whole + 1:
+        if used > whole:
+            rows, last = _with_tightest_leaf(field, rows, wanted - whole * field.per_leaf)
+            chosen[last] = 1
+        return int(rows[field.free.take(rows).argmin()]), chosen
     rows = rows[field.free[rows].argsort(kind="stable")]
     row = int(rows[0])
     best = tightest(field.classes(row), used, whole, wanted, field.per_leaf)
-    if used <= whole + 1:
-        return row, best
     known = {field.all_leaves[:, row].tobytes()}
     for other in rows[1:].tolist() if best.spare else ():
         # Rows that have the same leaves are many where much is free.
@@ -95,30 +102,38 @@ def _tightest_row(
             row, best = other, selection
             if not best.spare:
                 break
-    return row, best
+    return row, best.used
 
 
-def _with_tightest_leaf(field: Field, rows: NDArray[np.intp], wanted: int) -> NDArray[np.intp]:
-    """The rows that have the smallest leaf, of those not whole, that holds so many."""
-    counts = field.all_leaves[wanted : field.top + 1, rows]
+def _with_tightest_leaf(
+    field: Field, rows: NDArray[np.intp], wanted: int
+) -> tuple[NDArray[np.intp], int]:
+    """The rows that have the smallest leaf, of those not whole, that holds so many; its class."""
+    counts = field.all_leaves[wanted : field.top + 1].take(rows, axis=1)
     exact = counts[:-1] != counts[1:]
-    return rows[exact[int(exact.any(axis=1).argmax())]]
+    first = int(exact.any(axis=1).argmax())
+    return rows[exact[first]], wanted + first
 
 
-def span(row_start: Sequence[int], row: int) -> Numbers:
+def span(row_start: Sequence[int], row: int) -> NDArray[np.intp]:
     """The leaves of a row."""
-    return np.arange(row_start[row], row_start[row + 1], dtype=np.int32)
+    return np.arange(row_start[row], row_start[row + 1])
 
 
-def pick(field: Field, among: Numbers, selection: Selection, wanted: int) -> Leaves:
-    """The lowest leaves of the classes of a selection; the largest gives what is to spare."""
-    classes = field.leaf_class[among]
-    found = [
-        among[(classes == f).nonzero()[0][:number]] for f, number in sorted(selection.used.items())
-    ]
-    leaves = np.concatenate(found)
-    hosts = np.minimum(field.leaf_class[leaves], field.per_leaf)
+def pick(classes: Counts, used: dict[int, int], wanted: int, per_leaf: int) -> Leaves:
+    """The lowest leaves of each class, as many as are used, and what each gives.
+
+    They are told as places in `classes`; what is over stays in one of the largest.
+    """
+    by_class = sorted(used.items())
+    found = [(classes == f).nonzero()[0][:number] for f, number in by_class]
+    gives = [min(f, per_leaf) for f, _ in by_class]
+    numbers = [number for _, number in by_class]
+    hosts = np.array(gives, np.int32).repeat(numbers)
     # Leaves stand in order of class here, so the last is one of the largest.
-    hosts[-1] -= int(hosts.sum()) - wanted
+    hosts[-1] -= sum(map(mul, gives, numbers)) - wanted
+    if len(found) == 1:
+        return Leaves(found[0], hosts)
+    leaves = np.concatenate(found)
     order = leaves.argsort()
-    return Leaves(leaves[order], hosts[order])
+    return Leaves(leaves.take(order), hosts.take(order))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +11,7 @@ from craton.fleet.pool_layout import Numbers
 from craton.kernel.errors import BadRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(msgspec.Struct, frozen=True):
     """A gang: `hosts` hosts with `chips_per_host` chips of each, all at once or not at all.
 
     `rest_chips` asks for so many chips of one host more. `hosts_per_leaf_max` and
@@ -78,8 +78,7 @@ def demand_for(chips: int, chips_per_host: int) -> Demand:
     return Demand(chips // chips_per_host, chips_per_host, chips % chips_per_host)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Placement:
+class Placement(msgspec.Struct, frozen=True, eq=False):
     """A gang's place: hosts in ascending order, and of each a mask of chips.
 
     `cut` counts the links inside hosts that join its chips to others; `rows` and `leaves` those

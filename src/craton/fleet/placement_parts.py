@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from craton.fleet.placement_choice import Leaves
 from craton.fleet.placement_demand import Demand, Placement
-from craton.fleet.placement_leaves import Counts, Field, capped
+from craton.fleet.placement_leaves import Counts, Field, capped, held_at_most
 from craton.fleet.pool import Pool
 from craton.fleet.pool_layout import Layout, Numbers
 from craton.fleet.subsets import IMPOSSIBLE
@@ -147,12 +147,23 @@ def _parts_field(pool: Pool, demand: Demand, fits: NDArray[np.bool_]) -> Field:
         all_leaves=all_leaves,
         leaves=leaves,
         hosts=hosts,
+        held=held_at_most(_largest_first(layout, leaf_class), per_leaf),
         whole=all_leaves[size + 1],
         room=room,
         free=pool.hosts_with[1],
         top=size + 1,
         per_leaf=per_leaf,
     )
+
+
+def _largest_first(layout: Layout, leaf_class: Counts) -> Counts:
+    """By row: the classes of its leaves from the largest down, and zeros."""
+    starts = np.array(layout.row_start)
+    longest = int(np.diff(starts).max())
+    by_row = np.zeros((layout.rows, longest), np.int32)
+    by_row[layout.row_of_leaf, np.arange(layout.leaves) - starts[layout.row_of_leaf]] = leaf_class
+    by_row.sort(axis=1)
+    return by_row[:, ::-1]
 
 
 def _upwards(counts: NDArray[np.int64]) -> Counts:
@@ -179,7 +190,7 @@ def leaf_beside(field: Field, layout: Layout, rests: Numbers, wanted: int) -> Le
         return None
     leaves, rows = leaves[fits], rows[fits]
     leaf = int(leaves[np.lexsort((field.free[rows], field.leaf_class[leaves]))[0]])
-    return Leaves(np.array([leaf], np.int32), np.array([wanted], np.int32))
+    return Leaves(np.array([leaf], np.intp), np.array([wanted], np.int32))
 
 
 def with_rest(pool: Pool, whole: Numbers, rests: Numbers, chips: int) -> Placement:

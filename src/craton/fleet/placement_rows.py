@@ -151,7 +151,8 @@ def _tightest_set(field: Field, row_start: Sequence[int], sets: Sets, wanted: in
                 break
     assert best is not None
     among = np.concatenate([span(row_start, row) for row in sorted(best_set.tolist())])
-    return pick(field, among, best, wanted)
+    leaves, hosts = pick(field.leaf_class[among], best.used, wanted, field.per_leaf)
+    return Leaves(among[leaves], hosts)
 
 
 def _divided(field: Field, rows: Sequence[int], wanted: int) -> dict[int, int]:
@@ -189,7 +190,9 @@ def _join(field: Field, row_start: Sequence[int], hosts: dict[int, int]) -> Leav
             per_leaf=field.per_leaf,
         )
         selection = tightest(field.classes(row), used, int(whole[0]), wanted, field.per_leaf)
-        found.append(pick(field, span(row_start, row), selection, wanted))
+        begin, end = row_start[row : row + 2]
+        chosen, gives = pick(field.leaf_class[begin:end], selection.used, wanted, field.per_leaf)
+        found.append(Leaves(chosen + begin, gives))
     return Leaves(
         np.concatenate([each.leaves for each in found]),
         np.concatenate([each.hosts for each in found]),

@@ -1,5 +1,6 @@
 """What doesn't change about a pool: its hosts in topological order, and the power they draw."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,9 +61,16 @@ class Layout:
             ("leaf_hosts_max", int(sizes.max())),
             ("leaf_of_host", np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)),
             ("row_start", starts),
+            # Of the type that NumPy indexes with: it would be made of any other each time.
+            ("power_rows", self.power_rows.astype(np.intp)),
             ("chips", host_chips(self.chips_per_host, self.sides)),
         ):
             object.__setattr__(self, name, value)
+
+    def place_of(self, hosts: Numbers) -> tuple[Numbers, Numbers]:
+        """The leaf and the row of each host."""
+        leaves = self.leaf_of_host.take(hosts)
+        return leaves, self.row_of_leaf.take(leaves)
 
 
 class Power:
@@ -84,8 +92,8 @@ class Power:
         """How many more hosts of that draw each of these rows can feed; never negative."""
         if draw_w == 0:
             return np.full(len(rows), UNLIMITED, np.int64)
-        left = self.row_cap_w[rows]
-        left -= self.row_used_w[rows]
+        left = self.row_cap_w.take(rows)
+        left -= self.row_used_w.take(rows)
         left //= draw_w
         return np.maximum(left, 0, out=left)
 
@@ -93,14 +101,15 @@ class Power:
         """How many more hosts of that draw the site can feed; never negative."""
         return max(self.site_cap_w - self.site_used_w, 0) // draw_w if draw_w else UNLIMITED
 
-    def add(self, rows: Numbers, draw_w: int) -> None:
-        """A host begins to draw (or with a negative draw, ends) in each of these rows.
+    def add(self, rows: Sequence[tuple[int, int]], draw_w: int) -> None:
+        """So many hosts of each of these rows begin to draw, or with a negative draw end.
 
         A cap isn't asked here: what was promised before a cap was lowered still holds.
         """
-        np.add.at(self.row_used_w, rows, draw_w)
-        self.site_used_w += draw_w * len(rows)
-        if draw_w < 0 and (self.site_used_w < 0 or (self.row_used_w[rows] < 0).any()):
-            np.add.at(self.row_used_w, rows, -draw_w)
-            self.site_used_w -= draw_w * len(rows)
+        used = [int(self.row_used_w[row]) + hosts * draw_w for row, hosts in rows]
+        site = self.site_used_w + sum(hosts for _, hosts in rows) * draw_w
+        if min(site, *used) < 0:
             raise Internal("More power was given back than was drawn; the fleet's books are wrong.")
+        for (row, _), used_w in zip(rows, used, strict=True):
+            self.row_used_w[row] = used_w
+        self.site_used_w = site

@@ -110,13 +110,13 @@ def test_pools_of_one_site_share_its_rows_power() -> None:
 
 def test_power_below_what_is_drawn_leaves_nothing_rather_than_less() -> None:
     power = Power([100], 150)
-    power.add(hosts_of(0), 60)
+    power.add([(0, 2)], 30)
     power.row_cap_w[0] = 50
     power.site_cap_w = 50
     assert power.row_hosts(hosts_of(0), 30).tolist() == [0]
     assert power.site_hosts(30) == 0
     with pytest.raises(Internal, match="More power was given back"):
-        power.add(hosts_of(0), -70)
+        power.add([(0, 1)], -70)
     assert power.row_used_w.tolist() == [60]
 
 
@@ -163,7 +163,7 @@ def snapshot(pool: Pool) -> list[bytes]:
 
 
 def test_a_check_would_see_a_count_that_is_wrong() -> None:
-    for spoil in ("leaf_free", "leaves_with", "hosts_with", "partly", "partly_by_mask", "offered"):
+    for spoil in ("leaf_free", "leaves_with", "hosts_with", "held", "partly", "partly_by_mask", "offered"):
         pool = pool_of([[2, 2]])
         np.ravel(getattr(pool, spoil))[1] += 1
         with pytest.raises(AssertionError):
