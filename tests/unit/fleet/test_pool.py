@@ -163,7 +163,15 @@ def snapshot(pool: Pool) -> list[bytes]:
 
 
 def test_a_check_would_see_a_count_that_is_wrong() -> None:
-    for spoil in ("leaf_free", "leaves_with", "hosts_with", "held", "partly", "partly_by_mask", "offered"):
+    for spoil in (
+        "leaf_free",
+        "leaves_with",
+        "hosts_with",
+        "held",
+        "partly",
+        "partly_by_mask",
+        "offered",
+    ):
         pool = pool_of([[2, 2]])
         np.ravel(getattr(pool, spoil))[1] += 1
         with pytest.raises(AssertionError):
