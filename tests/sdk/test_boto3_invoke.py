@@ -289,6 +289,7 @@ def test_a_card_that_names_formats_refuses_the_others(echo: Craton, runtime: Any
         (json.dumps({**TEXT_BODIES["anthropic"], "model": "x"}), "`model`"),
         (json.dumps({**TEXT_BODIES["openai"], "model": "x"}), "`model`"),
         (json.dumps({**TEXT_BODIES["openai"], "stream": True}), "`stream`"),
+        (json.dumps({**TEXT_BODIES["openai"], "n": 2}), "Several choices"),
         (
             json.dumps({**TEXT_BODIES["openai"], "logit_bias": {"7": 1}}),
             "`logit_bias`: is not served by the model",

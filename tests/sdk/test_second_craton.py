@@ -111,6 +111,19 @@ def test_an_answer_comes_through_with_its_usage(near: Craton, ask: Any, wire: st
 
 
 @pytest.mark.parametrize("wire", WIRES)
+def test_several_choices_are_asked_one_by_one_and_cost_what_the_far_side_counts(
+    near: Craton, wire: str
+) -> None:
+    with openai.OpenAI(base_url=near.url + "/v1", api_key=near.keys.api_key) as client:
+        answer = client.chat.completions.create(
+            model=f"far.{wire}", messages=[{"role": "user", "content": TEXT}], n=3
+        )
+    assert [choice.message.content for choice in answer.choices] == [TEXT] * 3
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (12, 12)
+
+
+@pytest.mark.parametrize("wire", WIRES)
 def test_both_ledgers_have_what_the_client_saw(near: Craton, echo: Craton, wire: str) -> None:
     through_bedrock(near, f"far.{wire}")
     newest = [last_record(near), last_record(echo)]

@@ -1,17 +1,17 @@
 """What a request and its answer share on their way through the server."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from craton.access.records import Principal
 from craton.apis.permit import Permit
-from craton.dialects.dialect import Stamp, StreamWriter
+from craton.dialects.dialect import ChoicesWriter, Stamp, StreamWriter
 from craton.economics.meters import UsageRecord
 from craton.http import HttpRequest, HttpResponder, Reply
 from craton.kernel.errors import CratonError
-from craton.messages import Answer, Request
+from craton.messages import Answer, Choices, Request
 
 HeaderPairs = Sequence[tuple[bytes, bytes]]
 
@@ -43,6 +43,19 @@ class InferenceWire(Wire, Protocol):
 
     def stream_headers(self, request_id: str) -> list[tuple[bytes, bytes]]:
         """Headers of a streamed answer."""
+        ...
+
+
+@runtime_checkable
+class ChoicesWire(InferenceWire, Protocol):
+    """A wire that can carry several answers to one request."""
+
+    def choices(self, choices: Choices, stamp: Stamp) -> bytes:
+        """The body of several whole answers."""
+        ...
+
+    def choices_writer(self, request: Request, stamp: Stamp) -> ChoicesWriter:
+        """A writer for several streamed answers."""
         ...
 
 

@@ -8,21 +8,32 @@ instead, and nothing is billed.
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NoReturn
 
 import msgspec
 
 from craton.access.records import Principal
-from craton.apis.exchange import Exchange, InferenceWire, Told
-from craton.dialects.dialect import Stamp, StreamWriter
+from craton.apis.exchange import ChoicesWire, Exchange, InferenceWire, Told
+from craton.dialects.dialect import ChoicesWriter, Stamp, StreamWriter
 from craton.economics.bounds import Bounded
 from craton.economics.contract import Held, Hold, Posted, Void
 from craton.economics.meters import PROMPT_TOKENS, Meter, Outcome, UsageRecord
 from craton.kernel.clock import Clock
-from craton.kernel.errors import CratonError, EngineFailed, EngineTimeout
+from craton.kernel.errors import CratonError, EngineFailed, EngineTimeout, Unsupported
 from craton.kernel.log import Log
-from craton.messages import Fold, MessageStart, MessageStop, Metadata, Request
+from craton.messages import (
+    ChoiceEvent,
+    Choices,
+    Event,
+    Fold,
+    MessageStart,
+    MessageStop,
+    Metadata,
+    Request,
+)
 from craton.models.card import EchoSource, EmbeddedSource, ModelCard
+from craton.models.choices import generate_choices
 from craton.models.engine import Counts, Stop
 from craton.models.router import Route, Router
 from craton.store.body import packed, unpacker
@@ -56,7 +67,7 @@ class _Turn(msgspec.Struct):
     """The hold once it is taken, to be said again to a new state process."""
     told_with: list[Hold] | None = None
     """The holds that the state process hears of together with this one."""
-    writer: StreamWriter | None = None
+    writer: StreamWriter | ChoicesWriter | None = None
     is_overdue: bool = False
     is_posting: bool = False
     """What was generated will be posted, however late."""
@@ -114,6 +125,8 @@ class Inference:
         assert task is not None, "a turn runs in a task, so that it can be ended"
         deadline_ns = exchange.started_ns + GENERATION_TIMEOUT_S * 1_000_000_000
         asked = _limited(request, route.card)
+        if request.choices is not None and request.choices > 1:
+            _check_wire(wire)
         turn = _Turn(exchange, wire, request, asked, route, stamp, Stop(), task, deadline_ns)
         exchange.responder.on_gone(turn.stop.request)
         try:
@@ -173,7 +186,7 @@ class Inference:
         most: dict[str, int] = {
             # A token is at least a byte of text, so the body's length bounds the prompt's tokens.
             _INPUT_TOKENS: _bytes(turn),
-            _OUTPUT_TOKENS: min(output_tokens, card.context_tokens),
+            _OUTPUT_TOKENS: min(output_tokens, card.context_tokens) * (turn.request.choices or 1),
         }
         account, project, key = principal.account, principal.project, principal.key
         hold = turn.hold = Hold(request_id, account, card.id, now_ms, most, project, key)
@@ -207,12 +220,13 @@ class Inference:
         output_tokens = max(1, min(asked.max_tokens or 1, card.context_tokens))
         if output_tokens != asked.max_tokens:
             turn.asked = msgspec.structs.replace(asked, max_tokens=output_tokens)
-        is_ours = isinstance(card.source, EchoSource | EmbeddedSource)
-        most = {
-            # Only our own engines are known to cache nothing, which may be priced otherwise.
-            _INPUT_TOKENS if is_ours else PROMPT_TOKENS: await _prompt_tokens(turn),
-            _OUTPUT_TOKENS: output_tokens * max(1, asked.choices or 1),
-        }
+        choices = asked.choices or 1
+        # Only our own engines are known to cache nothing, which may be priced otherwise.
+        if _is_ours(card):
+            most = {_INPUT_TOKENS: await _prompt_tokens(turn)}
+        else:  # it is asked once for each choice
+            most = {PROMPT_TOKENS: await _prompt_tokens(turn) * choices}
+        most[_OUTPUT_TOKENS] = output_tokens * choices
         hold = Hold(
             turn.exchange.request_id,
             principal.account,
@@ -236,6 +250,8 @@ class Inference:
 
     async def _whole(self, turn: _Turn) -> tuple[Metadata, bytes]:
         route, request_id = turn.route, turn.exchange.request_id
+        if _wants_choices(turn):
+            return await self._whole_choices(turn)
         if route.answers is not None:
             answer = await route.answers.answer(turn.asked, request_id=request_id, stop=turn.stop)
         else:
@@ -250,29 +266,40 @@ class Inference:
         turn.exchange.stop_reason = answer.stop.stop_reason
         return answer.metadata, turn.wire.answer(answer, turn.request, turn.stamp)
 
+    async def _whole_choices(self, turn: _Turn) -> tuple[Metadata, bytes]:
+        assert isinstance(turn.wire, ChoicesWire), "the turn began"
+        folding: dict[int, Fold] = {}
+        metadata: Metadata | None = None
+        async for each in _choices(turn):
+            if type(each) is ChoiceEvent:
+                folding.setdefault(each.choice, Fold()).add(each.event)
+            elif type(each) is Metadata:
+                metadata = each
+        assert metadata is not None, "choices end with what they used"
+        answers = [folding[choice].answer() for choice in sorted(folding)]
+        return metadata, turn.wire.choices(Choices(answers, metadata), turn.stamp)
+
     async def _stream(self, turn: _Turn) -> tuple[Metadata, bytes]:
         """Write all frames but those that end the answer; return these."""
         exchange, responder = turn.exchange, turn.exchange.responder
-        writer = turn.writer = turn.wire.stream_writer(turn.request, turn.stamp)
+        events, frames_of = _source(turn)
         write, drain = responder.write, responder.drain
         metadata: Metadata | None = None
         last = b""
         try:
-            async for event in turn.route.engine.generate(
-                turn.asked, request_id=exchange.request_id, stop=turn.stop
-            ):
+            async for event in events:
                 if type(event) is Metadata:
-                    metadata, last = event, writer.write(event)
+                    metadata, last = event, frames_of(event)
                     continue
                 if type(event) is MessageStop:
                     exchange.stop_reason = event.stop_reason
-                frames = writer.write(event)
+                frames = frames_of(event)
                 if not frames:
                     continue
                 if not exchange.status:
                     exchange.status = 200
                     responder.start(200, _stream_headers(turn))
-                if not exchange.first_ns and type(event) is not MessageStart:
+                if not exchange.first_ns and not _is_start(event):
                     exchange.first_ns = self._clock.monotonic_ns()
                 write(frames)
                 await drain()
@@ -339,6 +366,51 @@ def _limited(request: Request, card: ModelCard) -> Request:
 def _bytes(turn: _Turn) -> int:
     """Of what the prompt is made."""
     return len(turn.exchange.request.body) + turn.exchange.recalled_bytes
+
+
+def _wants_choices(turn: _Turn) -> bool:
+    choices = turn.asked.choices
+    return choices is not None and choices > 1
+
+
+def _check_wire(wire: InferenceWire) -> None:
+    if not isinstance(wire, ChoicesWire):
+        raise Unsupported(
+            "Several choices are served by OpenAI's chat completions alone. Ask there, or for one."
+        )
+
+
+def _source(turn: _Turn) -> tuple[AsyncIterator[Any], Callable[[Any], bytes]]:
+    """The events of a streamed turn, and what makes frames of them."""
+    if _wants_choices(turn):
+        assert isinstance(turn.wire, ChoicesWire), "the turn began"
+        writer = turn.writer = turn.wire.choices_writer(turn.request, turn.stamp)
+        return _choices(turn), writer.write
+    writer = turn.writer = turn.wire.stream_writer(turn.request, turn.stamp)
+    request_id = turn.exchange.request_id
+    events = turn.route.engine.generate(turn.asked, request_id=request_id, stop=turn.stop)
+    return events, writer.write
+
+
+def _is_start(event: Event | ChoiceEvent) -> bool:
+    return type(event.event if type(event) is ChoiceEvent else event) is MessageStart
+
+
+async def _choices(turn: _Turn) -> AsyncIterator[ChoiceEvent | Metadata]:
+    async for each in generate_choices(
+        turn.route.engine,
+        turn.asked,
+        request_id=turn.exchange.request_id,
+        stop=turn.stop,
+        is_prompt_once=_is_ours(turn.route.card),
+    ):
+        if type(each) is ChoiceEvent and type(each.event) is MessageStop:
+            turn.exchange.stop_reason = each.event.stop_reason
+        yield each
+
+
+def _is_ours(card: ModelCard) -> bool:
+    return isinstance(card.source, EchoSource | EmbeddedSource)
 
 
 async def _prompt_tokens(turn: _Turn) -> int:

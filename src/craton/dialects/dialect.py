@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from craton.kernel.errors import CratonError
-from craton.messages import Answer, Event, Request
+from craton.messages import Answer, ChoiceEvent, Event, Metadata, Request
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -32,6 +32,22 @@ class StreamWriter(Protocol):
     """
 
     def write(self, event: Event) -> bytes:
+        """The frames of one event; may be empty."""
+        ...
+
+    def write_error(self, error: CratonError) -> bytes:
+        """The frame that ends a stream which had begun and then failed."""
+        ...
+
+
+class ChoicesWriter(Protocol):
+    """Writes the events of several answers to one request as frames.
+
+    As with one answer, all that tells a client that they are complete comes from the `Metadata`
+    of them together, which ends the stream.
+    """
+
+    def write(self, event: ChoiceEvent | Metadata) -> bytes:
         """The frames of one event; may be empty."""
         ...
 

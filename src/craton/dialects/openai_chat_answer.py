@@ -54,6 +54,7 @@ from craton.messages.blocks import (
 from craton.messages.events import (
     Answer,
     BlockKind,
+    Choices,
     MessageStart,
     MessageStop,
     Metadata,
@@ -245,30 +246,43 @@ def write_usage(metadata: Metadata) -> Json:
 
 def write_answer(answer: Answer, stamp: Stamp) -> bytes:
     """The body of a whole answer."""
-    message, logprobs = _write_message(answer.content)
-    choice: Json = {
-        "index": 0,
-        "message": message,
-        "logprobs": logprobs,
-        "finish_reason": finish_reason(answer.stop),
-    }
+    return _write([answer], answer.metadata, stamp)
+
+
+def write_choices(choices: Choices, stamp: Stamp) -> bytes:
+    """The body of several answers to one request."""
+    return _write(choices.answers, choices.metadata, stamp)
+
+
+def _write(answers: Sequence[Answer], metadata: Metadata, stamp: Stamp) -> bytes:
     body: Json = {
         "id": answer_id(stamp),
         "object": "chat.completion",
         "created": stamp.created_s,
         "model": stamp.model,
-        "choices": [choice],
-        "usage": write_usage(answer.metadata),
+        "choices": [_write_choice(index, answer) for index, answer in enumerate(answers)],
+        "usage": write_usage(metadata),
     }
-    if answer.metadata.service_tier is not None:
-        body["service_tier"] = answer.metadata.service_tier
-    if answer.stop.extra is not None:
-        _add(choice, own(answer.stop.extra))
-    if (extra := answer.start.extra) is not None:
-        if MESSAGE in extra:
-            _add(message, extra[MESSAGE])
+    if metadata.service_tier is not None:
+        body["service_tier"] = metadata.service_tier
+    if (extra := answers[0].start.extra) is not None:
         _add(body, own(extra))
     return _encode(body)
+
+
+def _write_choice(index: int, answer: Answer) -> Json:
+    message, logprobs = _write_message(answer.content)
+    choice: Json = {
+        "index": index,
+        "message": message,
+        "logprobs": logprobs,
+        "finish_reason": finish_reason(answer.stop),
+    }
+    if answer.stop.extra is not None:
+        _add(choice, own(answer.stop.extra))
+    if (extra := answer.start.extra) is not None and MESSAGE in extra:
+        _add(message, extra[MESSAGE])
+    return choice
 
 
 def _add(document: Json, rides: Json) -> None:

@@ -39,6 +39,7 @@ from craton.messages.events import (
     BlockKind,
     BlockStart,
     BlockStop,
+    ChoiceEvent,
     CitationDelta,
     Event,
     ImageDelta,
@@ -66,11 +67,22 @@ class ChunkWriter:
     What all chunks of a stream share is encoded once; a chunk of text is that, its text and a tail.
     """
 
-    __slots__ = ("_head", "_kinds", "_logprobs_asked", "_stamp", "_stop", "_tail", "_tools")
+    __slots__ = (
+        "_choice",
+        "_head",
+        "_kinds",
+        "_opening",
+        "_stamp",
+        "_stop",
+        "_tail",
+        "_tools",
+    )
     _stop: MessageStop | None
 
-    def __init__(self, request: Request, stamp: Stamp) -> None:
+    def __init__(self, request: Request, stamp: Stamp, choice: int = 0) -> None:
         self._stamp = stamp
+        self._choice = choice
+        self._opening = b'{"index":%d,"delta":{"' % choice
         self._head = b""
         self._tail = b"}\n\n"
         self._kinds: dict[int, BlockStart] = {}
@@ -98,7 +110,7 @@ class ChunkWriter:
             return b"".join(
                 (
                     self._head,
-                    b'{"index":0,"delta":{"',
+                    self._opening,
                     name,
                     b'":',
                     _encode(event.text),
@@ -179,30 +191,71 @@ class ChunkWriter:
         return self._chunk({**own(event.extra), **delta})
 
     def _chunk(self, delta: Json, logprobs: Json | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": None}
+        choice = {
+            "index": self._choice,
+            "delta": delta,
+            "logprobs": logprobs,
+            "finish_reason": None,
+        }
         return self._head + _encode(choice) + b"]" + self._tail
 
     def _end(self, event: Metadata) -> bytes:
+        return self.end_choice(event) + self.end_stream(event)
+
+    def end_choice(self, event: Metadata) -> bytes:
+        """The chunk that says why this answer stopped."""
         assert self._stop is not None, "Metadata came before MessageStop"
         choice: Json = {
-            "index": 0,
+            "index": self._choice,
             "delta": {},
             "logprobs": None,
             "finish_reason": finish_reason(self._stop),
         }
         choice = {**own(self._stop.extra), **choice}
-        tier = b""
-        if event.service_tier is not None:
-            tier = b',"service_tier":' + _encode(event.service_tier)
-        frames = [self._head, _encode(choice), b"]", tier, self._tail]
-        if self._tail.startswith(b',"usage"'):
-            usage = _encode(write_usage(event))
-            frames += [self._head, b"]", tier, b',"usage":', usage, b"}\n\n"]
-        return b"".join([*frames, _DONE])
+        return b"".join((self._head, _encode(choice), b"]", _tier(event), self._tail))
+
+    def end_stream(self, event: Metadata) -> bytes:
+        """The chunk that says what was used, if it was asked for, and the end."""
+        if not self._tail.startswith(b',"usage"'):
+            return _DONE
+        usage = _encode(write_usage(event))
+        return b"".join((self._head, b"]", _tier(event), b',"usage":', usage, b"}\n\n", _DONE))
 
     def write_error(self, error: CratonError) -> bytes:
         """The frame that ends a stream which had begun and then failed."""
         return b"data: " + _encode(error_body(error)) + b"\n\n"
+
+
+def _tier(event: Metadata) -> bytes:
+    return b"" if event.service_tier is None else b',"service_tier":' + _encode(event.service_tier)
+
+
+class ChoicesWriter:
+    """Writes the events of several answers as chunks, each with its answer's index."""
+
+    def __init__(self, request: Request, stamp: Stamp) -> None:
+        count = request.choices or 1
+        self._writers = [ChunkWriter(request, stamp, choice) for choice in range(count)]
+        self._ended: list[Metadata | None] = [None] * count
+
+    def write(self, event: ChoiceEvent | Metadata) -> bytes:
+        """The frames of one event; what tells that answers are complete comes from `Metadata`."""
+        if type(event) is ChoiceEvent:
+            if type(event.event) is Metadata:
+                self._ended[event.choice] = event.event
+                return b""
+            return self._writers[event.choice].write(event.event)
+        assert type(event) is Metadata, "the answers are over"
+        frames = [
+            writer.end_choice(metadata)
+            for writer, metadata in zip(self._writers, self._ended, strict=True)
+            if metadata is not None
+        ]
+        return b"".join([*frames, self._writers[0].end_stream(event)])
+
+    def write_error(self, error: CratonError) -> bytes:
+        """The frame that ends a stream which had begun and then failed."""
+        return self._writers[0].write_error(error)
 
 
 class ChunkReader:

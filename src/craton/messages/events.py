@@ -12,6 +12,8 @@ fails raises; there is no error event.
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from craton.messages.blocks import Citation, Image, Part, Role, ToolResultPart
 from craton.messages.usage import Usage
 
@@ -160,6 +162,13 @@ Delta = (
 Event = MessageStart | BlockStart | Delta | BlockStop | MessageStop | Metadata
 
 
+class ChoiceEvent(msgspec.Struct, frozen=True):
+    """An event of one of several answers to the same request; the answers count from 0."""
+
+    choice: int
+    event: Event
+
+
 class Answer(Part, frozen=True):
     """A whole answer: the fold of its events.
 
@@ -169,4 +178,11 @@ class Answer(Part, frozen=True):
     start: MessageStart
     content: list[Any]
     stop: MessageStop
+    metadata: Metadata
+
+
+class Choices(msgspec.Struct, frozen=True):
+    """Several answers to the same request, and what they used together."""
+
+    answers: list[Answer]
     metadata: Metadata

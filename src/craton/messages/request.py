@@ -69,7 +69,7 @@ class Request(Part, frozen=True):
     output_format: OutputFormat | None = None
     thinking: Thinking | None = None
     choices: int | None = None
-    """How many answers (OpenAI's `n`); None is one."""
+    """How many answers (OpenAI's `n`); None is one. An engine is asked for one at a time."""
     logprobs: int | None = None
     """How many alternatives to report for each token; 0 is only the token's own."""
     guardrail: Guardrail | None = None

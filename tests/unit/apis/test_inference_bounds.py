@@ -135,6 +135,28 @@ async def test_a_remote_prompt_is_held_at_the_dearest_it_can_cost() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "held"),
+    [
+        (EmbeddedSource(weights="w"), {"input_tokens": 77, "output_tokens": 27}),
+        (REMOTE, {PROMPT_TOKENS: 231, "output_tokens": 27}),
+    ],
+    ids=["our own reads the prompt once", "elsewhere each is asked for by itself"],
+)
+async def test_every_choice_is_held(source: Any, held: dict[str, int]) -> None:
+    turn = bounded(CountingEngine(SCRIPT), max_tokens=9, n=3, source=source)
+    await turn.run()
+    (hold,) = turn.state.made("admit")
+    assert hold.quantities == held
+
+
+async def test_every_choice_is_held_where_nothing_is_bounded() -> None:
+    turn = Turn(ScriptedEngine(SCRIPT), stream=False, max_tokens=9, n=3)
+    await turn.run()
+    (hold,) = turn.state.made("hold")
+    assert hold.quantities["output_tokens"] == 27
+
+
+@pytest.mark.parametrize(
     ("asked", "held"),
     [({}, 100), ({"max_tokens": 7}, 7), ({"max_tokens": 5000}, 1000)],
     ids=["the card's default", "the caller's", "the context"],

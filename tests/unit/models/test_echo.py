@@ -17,6 +17,7 @@ from craton.messages import (
     Text,
     TextDelta,
 )
+from craton.messages.tools import Tool
 from craton.models.engine import Stop
 from craton.models.engines.echo import EchoEngine
 
@@ -121,5 +122,5 @@ async def test_a_prompt_over_the_context_is_refused() -> None:
 
 
 async def test_what_it_cannot_serve_it_names() -> None:
-    with pytest.raises(Unsupported, match="one choice"):
-        await answered(request("a", choices=2))
+    with pytest.raises(Unsupported, match="`tools`"):
+        await answered(request("a", tools=[Tool(name="t", schema={"type": "object"})]))

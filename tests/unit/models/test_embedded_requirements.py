@@ -57,7 +57,6 @@ def request(**members: Any) -> Request:
         ({"extra": {"openai": {"verbosity": "low"}}}, "`verbosity`"),
         ({"extra": {"openai": {"modalities": ["text", "audio"]}}}, "`modalities`"),
         ({"extra": {"anthropic": {"container": "c"}}}, "`container`"),
-        ({"choices": 2}, "more than one choice"),
         ({"guardrail": Guardrail(identifier="g")}, "guardrail"),
         ({"prompt_variables": {"a": "b"}}, "prompt variables"),
         ({"thinking": Thinking(mode="enabled", budget_tokens=1024)}, "reasoning"),

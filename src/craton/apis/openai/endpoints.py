@@ -16,8 +16,12 @@ from craton.apis.openai.responses import RESPONSES, ResponseEndpoints
 from craton.apis.openai.responses_socket import ResponseSocket
 from craton.apis.permit import GET_MODEL, INVOKE, LIST_MODELS
 from craton.apis.services import Services
+from craton.dialects.dialect import Stamp
 from craton.dialects.openai_chat import SERVER
+from craton.dialects.openai_chat_answer import write_choices
+from craton.dialects.openai_chat_stream import ChoicesWriter
 from craton.http import HttpRequest
+from craton.messages import Choices, Request
 from craton.models.card import Alias, ModelCard
 
 CHAT = b"/v1/chat/completions"
@@ -30,7 +34,21 @@ SERVED = (
     "POST /v1/chat/completions, POST /v1/responses, GET and DELETE /v1/responses/{id}, "
     "POST /v1/embeddings, POST /v1/messages and GET /v1/models"
 )
-WIRE = DialectWire("openai", SERVER, request_id_header=b"x-request-id")
+
+
+class ChatWire(DialectWire):
+    """OpenAI's chat completions, which know several answers to one request."""
+
+    def choices(self, choices: Choices, stamp: Stamp) -> bytes:
+        """The body of several whole answers."""
+        return write_choices(choices, stamp)
+
+    def choices_writer(self, request: Request, stamp: Stamp) -> ChoicesWriter:
+        """A writer for several streamed answers."""
+        return ChoicesWriter(request, stamp)
+
+
+WIRE = ChatWire("openai", SERVER, request_id_header=b"x-request-id")
 
 NOT_BUILT = (
     b"/v1/conversations",

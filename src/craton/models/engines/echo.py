@@ -117,8 +117,6 @@ class EchoEngine:
             raise Unsupported("The echo engine can't serve tools. Leave `tools` out.")
         if request.output_format is not None:
             raise Unsupported("The echo engine can't serve an output format. Leave it out.")
-        if request.choices not in (None, 1):
-            raise Unsupported("The echo engine gives one answer. Ask for one choice.")
         total = 0
         for part in [*request.system, *(b for m in request.messages for b in m.content)]:
             if not isinstance(part, Text):

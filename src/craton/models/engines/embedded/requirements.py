@@ -75,7 +75,6 @@ def may_need_help(planned: Plan) -> bool:
 def _refuse_members(request: Request) -> None:
     thinking = request.thinking
     refused: list[tuple[str, bool]] = [
-        ("more than one choice", request.choices is not None and request.choices != 1),
         ("guardrail", request.guardrail is not None),
         ("prompt variables", bool(request.prompt_variables)),
         # A model told to think as it sees fit may think nothing; one told to think can't.
