@@ -283,13 +283,18 @@ async def main() -> int:
     parser.add_argument("--schemas", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3, help="of measuring the grammar's cost")
     parser.add_argument("--weights", type=Path, default=Path(".pytest_cache/d/craton-weights"))
     chosen = parser.parse_args()
     model = weights.fetch(weights.find("smollm2-135m-instruct"), chosen.weights)
     with tempfile.TemporaryDirectory() as folder:
         specification = Specification(
-            name="smol", model=model, socket=Path(folder) / "e.sock", slots=AT_ONCE
+            name="smol",
+            model=model,
+            socket=Path(folder) / "e.sock",
+            slots=AT_ONCE,
+            threads=chosen.threads,
         )
         with (Path(folder) / "engine.log").open("wb") as log:
             process = subprocess.Popen(
