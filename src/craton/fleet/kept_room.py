@@ -21,7 +21,7 @@ from craton.fleet.calendar import FOREVER_S
 from craton.fleet.fleet import Fleet
 from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement_demand import Demand, demand_for
-from craton.fleet.placement_most import built_by_leaf
+from craton.fleet.placement_most import built_by_leaf, most_hosts
 from craton.fleet.pool import Pool
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.pool_layout import Numbers
@@ -47,6 +47,7 @@ class KeptRoom:
             and each.id != lease.id
             and book.plan.exclusive_to in (None, each.account)
             and not _makes_way(lease, each)
+            and could_hold(book, each)
         ]
         return self._shares.first_before(aged, lease, now_s)
 
@@ -98,6 +99,12 @@ def _makes_way(lease: Lease, other: Lease) -> bool:
     if lease.kind is not other.kind:
         return True
     return lease.kind is LeaseKind.INTERRUPTIBLE and lease.priority < other.priority
+
+
+def could_hold(book: PoolBook, lease: Lease) -> bool:
+    """Whether a pool was built for such a gang, whoever has what of it now."""
+    asked = asked_by(lease, book)
+    return asked.hosts_touched <= most_hosts(book, asked, lease.kind)
 
 
 def stays_until_s(lease: Lease, now_s: int) -> int:

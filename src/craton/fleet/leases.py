@@ -329,12 +329,10 @@ class LeaseDesk:
     def admit(self, transaction: Transaction, lease: Lease) -> Lease | None:
         """Let a lease that waits have what is free now; None where it has to go on waiting.
 
-        One whose first hour nobody could pay any more ends, as does one that no pool could ever
-        hold any more.
+        One whose first hour nobody could pay any more ends.
         """
         now_s = transaction.now_ms // 1000
-        books = self._open_to(lease)
-        for book in books:
+        for book in self._open_to(lease):
             asked = asked_by(lease, book)
             found = self._room.find(book, lease, now_s)
             if isinstance(found, Placement):
@@ -343,8 +341,6 @@ class LeaseDesk:
                     self._give_back(transaction, granted, now_s)
                     return self.close(transaction, lease, EndReason.OUT_OF_BUDGET)
                 return self.fleet.put(transaction, granted)
-        if not any(self._room.could_hold(book, lease) for book in books):
-            return self.close(transaction, lease, EndReason.NO_PLACE)
         return None
 
     def _open_to(self, lease: Lease) -> list[PoolBook]:

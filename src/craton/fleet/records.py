@@ -205,8 +205,6 @@ class EndReason(StrEnum):
     """Given up while waiting."""
     OUT_OF_BUDGET = "out-of-budget"
     """Its next hour would have overdrawn a budget."""
-    NO_PLACE = "no-place"
-    """It waited for what no pool that it may have could ever hold any more."""
     DRAINED = "drained"
     """Its hosts are being emptied by the operator."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from craton.fleet.binding import choose_hosts
 from craton.fleet.fleet import Fleet
-from craton.fleet.kept_room import KeptRoom, asked_by, asking, stays_until_s
+from craton.fleet.kept_room import KeptRoom, asked_by, asking, could_hold, stays_until_s
 from craton.fleet.occupancy import Undo
 from craton.fleet.placement import place
 from craton.fleet.placement_demand import Demand, Placement, Refusal
@@ -37,18 +37,14 @@ class Room:
         self._shares = shares
         self._kept = KeptRoom(fleet, shares)
 
-    def could_hold(self, book: PoolBook, lease: Lease) -> bool:
-        """Whether a pool was built for such a gang, whoever has what of it now."""
-        asked = asked_by(lease, book)
-        return asked.hosts_touched <= most_hosts(book, asked, lease.kind)
-
-    def queued(self, lease: Lease, demands: Sequence[tuple[PoolBook, Demand]]) -> Lease:
+    @staticmethod
+    def queued(lease: Lease, demands: Sequence[tuple[PoolBook, Demand]]) -> Lease:
         """A lease that waits, for those pools that could ever hold it; BadRequest if none could.
 
         Of pools whose hosts are unlike it waits for those alike, unless it asked for chips in all.
         """
         asking_each = [(book, asking(lease, asked)) for book, asked in demands]
-        could = [(book, each) for book, each in asking_each if self.could_hold(book, each)]
+        could = [(book, each) for book, each in asking_each if could_hold(book, each)]
         if not could:
             raise BadRequest(_never(lease, demands))
         waiting = could[0][1]

@@ -11,7 +11,7 @@ from craton.fleet.contract import ApplyFleet, LeaseView, Owner, RequestLease
 from craton.fleet.records import HostState, LeaseKind
 from craton.fleet.share_contract import SetShare
 from craton.fleet.shares import PATIENCE_S
-from craton.kernel.errors import BadRequest, Conflict, NotFound
+from craton.kernel.errors import BadRequest, Conflict
 from tests.fakes.fleet_sales import (
     FLEET,
     HOUR_S,
@@ -178,27 +178,18 @@ def test_the_power_of_rows_and_sites_bounds_what_is_waited_for(what: str, kind: 
     assert lease(world, ALICE, kind, what=what, hosts=most).state == "active"
 
 
-def test_who_waits_for_what_another_file_has_no_more_is_told() -> None:
-    world = FleetWorld(TWO_SITES)
-    held = lease(world, BOB, zone="north", hosts=6)
-    gone = waiting(world, zone="north", hosts=6)
-    stays = waiting(world, BOB, zone="north", hosts=4)
-    world.call(
-        "apply_fleet", ApplyFleet(TWO_SITES.replace("hosts = 4\nspares = 1", "hosts = 3", 1))
-    )
+def test_who_waits_for_what_another_file_has_no_more_keeps_nothing_from_others() -> None:
+    world = FleetWorld(FLEET)
+    held = lease(world, BOB, hosts=2)
+    queued = waiting(world, hosts=6)
+    world.call("apply_fleet", ApplyFleet(FLEET.replace("hosts = 4", "hosts = 3")))
+    world.advance(HOUR_S)
+    assert lease(world, CAROL, hosts=2).state == "active", "four hosts never are six"
     end(world, held)
-    world.advance()
-    assert state(world, gone) == "active", "three hosts in each of two rows are six"
-    world.call("apply_fleet", ApplyFleet(TWO_SITES))
-    end(world, now(world, gone))
-    held = lease(world, BOB, zone="north", hosts=2)
-    again = waiting(world, zone="north", hosts=6)
-    smaller = TWO_SITES.replace("hosts = 4\nspares = 1", "hosts = 2", 1)
-    world.call("apply_fleet", ApplyFleet(smaller))
+    world.call("apply_fleet", ApplyFleet(FLEET.replace("hosts = 4", "hosts = 5")))
     assert world.office.lifecycle.due().is_due
     world.advance()
-    assert (now(world, again).state, now(world, again).reason) == ("ended", "no-place")
-    assert state(world, stays) != "ended"
+    assert state(world, queued) == "active"
 
 
 def test_who_waits_gets_what_a_larger_file_adds() -> None:
@@ -266,18 +257,6 @@ def test_nobody_makes_way_in_a_pool_that_the_asker_may_not_have() -> None:
     world.advance()
     assert state(world, queued) == "waiting"
     assert state(world, spots) == "active"
-
-
-def test_who_waits_for_what_somebody_has_alone_now_is_told() -> None:
-    world = FleetWorld(FLEET)
-    held = lease(world, BOB, hosts=6)
-    queued = waiting(world, hosts=6)
-    world.call("apply_fleet", ApplyFleet(exclusive(FLEET, "north", "bob")))
-    end(world, held)
-    world.advance()
-    assert (now(world, queued).state, now(world, queued).reason) == ("ended", "no-place")
-    with pytest.raises(NotFound):
-        lease(world, hosts=1, wait=True)
 
 
 # --- who has waited long -----------------------------------------------------------------------
