@@ -22,6 +22,7 @@ from craton.fleet.records import (
     FENCING,
     HOST_MARKS,
     LEASES,
+    PAST_RESERVATIONS,
     PROMISING,
     RESERVATIONS,
     Fencing,
@@ -64,6 +65,8 @@ class Fleet:
         """The highest fencing token given out."""
         self._tokens_end = 0
         """Up to which token is written down that it may be given out."""
+        self.retired_s = 0
+        """When reservations were last looked for that are over for long."""
         self.freed = False
         """Whether something changed by which who waits may get a place."""
         self.on_entered: Callable[[Reservation | Lease], None] = lambda _: None
@@ -175,8 +178,8 @@ class Fleet:
 
     def add(self, transaction: Transaction, record: Record) -> Record:
         """Keep a new promise or lease."""
-        name = record.client_token or record.id
-        transaction.add(_kind(record), record.id, record, account=record.account, name=name)
+        kind, name = _kind(record), _name(record)
+        transaction.add(kind, record.id, record, account=record.account, name=name)
         self._enter(record, transaction.undo)
         if isinstance(record, Reservation) and record.client_token is not None:
             key = (record.account, record.client_token)
@@ -186,11 +189,18 @@ class Fleet:
     def put(self, transaction: Transaction, record: Record) -> Record:
         """Keep a promise or lease as it is now; a lease that is over among those that are."""
         if record.state is LeaseState.ENDED:
-            transaction.move(LEASES, ENDED_LEASES, record.id, record)
+            transaction.move(LEASES, ENDED_LEASES, record.id, record, name=_name(record))
         else:
             transaction.put(_kind(record), record.id, record)
         self._enter(record, transaction.undo)
         return record
+
+    def retire(self, transaction: Transaction, over: Reservation) -> None:
+        """Know of a reservation no more, nor of its client token; its id goes on to find it."""
+        transaction.move(RESERVATIONS, PAST_RESERVATIONS, over.id, over, name=over.id)
+        _set(self.reservations, over.id, None, transaction.undo)
+        if over.client_token is not None:
+            _set(self.by_token, (over.account, over.client_token), None, transaction.undo)
 
     def _enter(self, record: Reservation | Lease, undo: Undo) -> None:
         self.freed = True
@@ -398,6 +408,11 @@ def is_starting(reservation: Reservation) -> bool:
 
 def _kind(record: Reservation | Lease) -> "Kind[Reservation] | Kind[Lease]":
     return RESERVATIONS if isinstance(record, Reservation) else LEASES
+
+
+def _name(record: Reservation | Lease) -> str:
+    """Under what a promise or lease is kept: its client's token makes it once."""
+    return record.client_token or record.id
 
 
 _Key = TypeVar("_Key")

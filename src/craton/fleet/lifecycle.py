@@ -18,6 +18,7 @@ from craton.fleet.fleet import Fleet
 from craton.fleet.leases import BILL_EVERY_S, LeaseDesk
 from craton.fleet.losses import Losses
 from craton.fleet.offers import NOTICE_S
+from craton.fleet.past import retire
 from craton.fleet.records import (
     EndReason,
     Lease,
@@ -155,6 +156,7 @@ class Lifecycle:
         events += self._maintenance.advance(transaction)
         events += self._losses.bury(transaction)
         events += self._let_in(transaction)
+        retire(self.fleet, transaction)
         # Once it is kept, nothing that ran before now can be taken back any more.
         transaction.after_commit.append(lambda: self.fleet.forget(now_s))
         return Advanced([event for event in events if event], self._next_s())

@@ -36,7 +36,7 @@ from craton.fleet.maintenance_contract import (
 from craton.fleet.offered import offered
 from craton.fleet.offers import OfferDesk
 from craton.fleet.parts import Parts
-from craton.fleet.records import FLEET, FleetText, Lease, Reservation
+from craton.fleet.records import FLEET, PAST_RESERVATIONS, FleetText, Lease, Reservation
 from craton.fleet.replacement import replace_inventory
 from craton.fleet.reservation_fleets import ReservationFleets
 from craton.fleet.reservation_tags import Tags
@@ -196,7 +196,7 @@ class FleetOffice:
         return self._offers.search_extensions(query, reservation)
 
     def reservations(self, query: contract.ReservationsQuery) -> contract.Reservations:
-        """The reservations of an account, over or not."""
+        """The reservations of an account, over or not; not those that are over for long."""
         now_ms = self._now_ms()
         found = [
             each
@@ -204,6 +204,15 @@ class FleetOffice:
             if query.account in (None, each.account) and query.id in (None, each.id, each.block)
         ]
         return contract.Reservations([self._views.reservation(each, now_ms) for each in found])
+
+    def read_past(
+        self, connection: Connection, query: contract.ReservationsQuery
+    ) -> contract.Reservations:
+        """The reservation of an id that is over for long."""
+        found = Transaction(connection, 0).find(PAST_RESERVATIONS, query.id or "")
+        if found is None or query.account not in (None, found.account):
+            return contract.Reservations([])
+        return contract.Reservations([self._views.reservation(found, self._now_ms())])
 
     def read_leases(self, query: contract.LeasesQuery) -> contract.Leases:
         """The leases of an account that wait or run."""
@@ -304,7 +313,10 @@ class FleetOffice:
 
     def queries(self) -> dict[str, tuple[Any, Callable[[Connection, Any], msgspec.Struct]]]:
         """What is read from the database, by name."""
-        return {"ended_lease": (contract.LeasesQuery, self.read_ended)}
+        return {
+            "ended_lease": (contract.LeasesQuery, self.read_ended),
+            "past_reservation": (contract.ReservationsQuery, self.read_past),
+        }
 
 
 def _with_local(types: InstanceTypes, local: LocalMachine) -> InstanceTypes:

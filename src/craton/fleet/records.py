@@ -316,6 +316,9 @@ class FleetText(msgspec.Struct, frozen=True):
 
 
 RESERVATIONS = Kind("reservation", "capacity reservation", Reservation)
+"""Those that promise something, and for a while those that are over."""
+PAST_RESERVATIONS = Kind("past_reservation", "capacity reservation", Reservation)
+"""Those that are over for long, by their ids."""
 RESERVATION_FLEETS = Kind("reservation_fleet", "capacity reservation fleet", ReservationFleet)
 LEASES = Kind("lease", "lease", Lease)
 """Those that wait or run: all of them are read at each start."""

@@ -24,6 +24,7 @@ from craton.fleet.fleet import Fleet
 from craton.fleet.fleet_file import DriverKind
 from craton.fleet.instance_types import InstanceType, InstanceTypes
 from craton.fleet.inventory import Hosts
+from craton.fleet.past import over_s
 from craton.fleet.placement_fragmentation import fragmentation
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import Lease, LeaseState, Reservation
@@ -233,8 +234,10 @@ class Views:
         used_s = reservation.used_host_s + sum(
             len(lease.hosts) * (now_s - lease.started_s) for lease in leases
         )
-        over_s = now_s if reservation.end_s is None else min(now_s, reservation.end_s)
-        held_s = max(0, over_s - reservation.start_s) * reservation.total_hosts
+        # What was given back before its end was held until then.
+        ended_s = over_s(reservation) or reservation.end_s
+        until_s = now_s if ended_s is None else min(now_s, ended_s)
+        held_s = max(0, until_s - reservation.start_s) * reservation.total_hosts
         idle_s = max(0, held_s - used_s - reservation.short_s * reservation.hosts_per_unit)
         return ReservationView(
             id=reservation.id,

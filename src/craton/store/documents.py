@@ -71,6 +71,7 @@ _MOVE = Statement(
     .where(DOCUMENTS.c.kind == bindparam("k"), DOCUMENTS.c.id == bindparam("i"))
     .values(
         kind=bindparam("to"),
+        name=bindparam("n"),
         body=bindparam("b"),
         version=DOCUMENTS.c.version + 1,
         updated_ms=bindparam("u"),
@@ -148,14 +149,18 @@ class Transaction:
         _UPDATE.execute(self.connection, k=kind.name, i=id, b=encoded, u=self.now_ms)
         self.changes.append(Change(kind.name, id, encoded))
 
-    def move(self, kind: Kind[Any], to: Kind[Any], id: str, body: msgspec.Struct) -> None:
+    def move(
+        self, kind: Kind[Any], to: Kind[Any], id: str, body: msgspec.Struct, *, name: str
+    ) -> None:
         """Make a document that exists one of another kind, with a new body.
 
-        So what is over is read no more with what goes on. It keeps its id, account and name, which
-        no other document of the new kind may have.
+        So what is over is read no more with what goes on. The name is one that no other document of
+        its account and the new kind has.
         """
         encoded = msgspec.json.encode(body)
-        _MOVE.execute(self.connection, k=kind.name, i=id, to=to.name, b=encoded, u=self.now_ms)
+        _MOVE.execute(
+            self.connection, k=kind.name, i=id, to=to.name, n=name, b=encoded, u=self.now_ms
+        )
         self.changes += (Change(kind.name, id, None), Change(to.name, id, encoded))
 
     def remove(self, kind: Kind[Any], id: str) -> None:

@@ -6,13 +6,39 @@ from typing import Any
 import msgspec
 import pytest
 
-from craton.fleet.contract import LeasesQuery, RequestLease
+from craton.fleet.contract import (
+    Advance,
+    CancelReservation,
+    LeasesQuery,
+    RequestLease,
+    ReservationsQuery,
+    ReservationView,
+)
 from craton.fleet.fleet import TOKENS_AHEAD, Fleet
-from craton.fleet.records import ENDED_LEASES, LEASES, Lease, LeaseKind, LeaseState
+from craton.fleet.past import AT_ONCE_MAX, KEPT_S, LOOK_EVERY_S
+from craton.fleet.records import (
+    ENDED_LEASES,
+    LEASES,
+    Lease,
+    LeaseKind,
+    LeaseState,
+    TypeChoice,
+)
+from craton.fleet.reservation_contract import CancelFleet, CreateFleet
 from craton.kernel.errors import Conflict
 from craton.store.database import Connection, Cursor, Dialect, Row
 from craton.store.documents import Transaction
-from tests.fakes.fleet_sales import FLEET, HOUR_S, buy, end, lease, now, reserve
+from tests.fakes.fleet_sales import (
+    DAY_S,
+    FLEET,
+    HOUR_S,
+    P5EN,
+    buy,
+    end,
+    lease,
+    now,
+    reserve,
+)
 from tests.fakes.fleets import ALICE, BOB, FailedCommitError, FleetWorld
 
 POWERED = FLEET.replace('"simulated"\n', '"simulated"\npower_kw = 400\noversubscribed = true\n', 1)
@@ -217,3 +243,113 @@ def test_the_calendars_are_as_they_were_where_forgetting_was_not_kept() -> None:
     world.failing = False
     world.advance()
     assert book.calendar.steps == 1
+
+
+def past(world: FleetWorld, id: str, account: str | None = None) -> list[ReservationView]:
+    """What a reservation's id finds among those that are over for long."""
+    _, run = world.office.queries()["past_reservation"]
+    found: list[ReservationView] = run(
+        world.books.connection, ReservationsQuery(account, id)
+    ).reservations
+    return found
+
+
+def cancel(world: FleetWorld, held: ReservationView) -> ReservationView:
+    done: ReservationView = world.call(
+        "cancel_reservation", CancelReservation(held.account, held.id)
+    )
+    return done
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_reservation_leaves_memory_a_month_after_its_end_and_its_id_still_finds_it() -> None:
+    world = FleetWorld(FLEET)
+    block, goes_on = buy(world), reserve(world, token="goes on")
+    given_up = reserve(world, end_s=world.now_s + 2 * KEPT_S, token="t")
+    before = rows_at_start(world)
+    world.advance(DAY_S)
+    given_up = cancel(world, given_up)
+    world.advance(KEPT_S - 60)
+    fleet = world.office.fleet
+    assert fleet.reservations.keys() >= {given_up.id, goes_on.id}
+    assert reserve(world, token="t") == now(world, given_up)
+    world.advance(LOOK_EVERY_S)
+    assert given_up.id not in fleet.reservations
+    assert past(world, given_up.id) == past(world, given_up.id, "alice") == [given_up]
+    assert past(world, given_up.id, "bob") == past(world, goes_on.id) == []
+    world.advance(2 * DAY_S)
+    assert fleet.reservations.keys() == {goes_on.id}
+    (over,) = past(world, block.id)
+    assert (over.state, over.end_s) == ("expired", block.end_s)
+    assert over.amount_nanos == block.amount_nanos > 0
+    assert rows_at_start(world) == before - 2
+    world.restart()
+    assert world.office.fleet.reservations.keys() == {goes_on.id}
+    assert past(world, given_up.id) == [given_up]
+
+
+@pytest.mark.usefixtures("any_database")
+def test_a_client_token_makes_another_reservation_once_the_first_is_over_for_long() -> None:
+    world = FleetWorld(FLEET)
+    made: list[str] = []
+    for _ in range(3):
+        held = reserve(world, token="t")
+        assert reserve(world, token="t").id == held.id
+        cancel(world, held)
+        assert reserve(world, token="t").id == held.id
+        made.append(held.id)
+        world.advance(KEPT_S)
+        world.advance(LOOK_EVERY_S)
+    assert len(set(made)) == 3
+    assert [past(world, id)[0].id for id in made] == made
+
+
+def test_a_reservation_whose_leaving_was_not_kept_stays() -> None:
+    world = FleetWorld(FLEET)
+    held = reserve(world, token="t")
+    cancel(world, held)
+    world.clock.advance(seconds=KEPT_S)
+    world.failing = True
+    with pytest.raises(FailedCommitError):
+        world.advance()
+    assert reserve_again(world).id == held.id
+    world.failing = False
+    world.advance()
+    assert held.id not in world.office.fleet.reservations
+
+
+def reserve_again(world: FleetWorld) -> ReservationView:
+    """The same command as before, of which nothing is written: it is known."""
+    world.failing = False
+    return reserve(world, token="t")
+
+
+def test_what_a_fleet_of_reservations_has_stays_with_it() -> None:
+    world = FleetWorld(FLEET)
+    choice = TypeChoice(instance_type=P5EN, platform="Linux/UNIX")
+    made = world.call(
+        "create_reservation_fleet", CreateFleet(owner=ALICE, choices=[choice], target=1)
+    )
+    world.call("cancel_reservation_fleet", CancelFleet("alice", made.id))
+    world.advance(2 * KEPT_S)
+    assert made.members[0].reservation in world.office.fleet.reservations
+
+
+def test_more_than_leave_at_once_leave_one_look_after_the_other() -> None:
+    world = FleetWorld(FLEET)
+    held = reserve(world)
+    cancel(world, held)
+    over = world.office.fleet.reservations[held.id]
+
+    def write(transaction: Transaction) -> None:
+        for number in range(AT_ONCE_MAX + 5):
+            each = msgspec.structs.replace(over, id=f"cr-{number}")
+            world.office.fleet.add(transaction, each)
+
+    world.group(write)
+    world.clock.advance(seconds=KEPT_S)
+    left: list[int] = []
+    for _ in range(3):
+        world.call("advance", Advance())
+        left.append(len(world.office.fleet.reservations))
+    assert left == [6, 0, 0]

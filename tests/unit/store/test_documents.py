@@ -81,9 +81,9 @@ def test_a_document_that_moves_is_of_its_new_kind_only(
 ) -> None:
     add(work, "one", name="n")
     add(work, "two")
-    work.move(NOTES, PRIVATE, "one", Note("one", "over"))
-    assert work.find(NOTES, "one") is None
-    assert work.find(PRIVATE, "one") == work.find_named(PRIVATE, "a", "n") == Note("one", "over")
+    work.move(NOTES, PRIVATE, "one", Note("one", "over"), name="m")
+    assert work.find(NOTES, "one") is work.find_named(PRIVATE, "a", "n") is None
+    assert work.find(PRIVATE, "one") == work.find_named(PRIVATE, "a", "m") == Note("one", "over")
     assert [change.id for change in everything(connection, "note")] == ["two"]
     assert work.changes[2:] == [
         Change("note", "one", None),
