@@ -107,7 +107,7 @@ def cordon(path: Under, note: Note = "", data: Data = DATA, as_json: AsJson = Fa
 
 @app.command("drain", epilog=example("craton fleet drain north/a1/t7/2"))
 def drain(path: Under, note: Note = "", data: Data = DATA, as_json: AsJson = False) -> None:
-    """Start nothing new on hosts, and give notice to what runs there."""
+    """Start nothing new on hosts, give notice to what runs there, move what was promised."""
     _mark(path, HostState.DRAINING, note, data, as_json=as_json)
 
 
@@ -221,8 +221,9 @@ def _mark(path: str, state: HostState | None, note: str, data: Path, *, as_json:
     )
     for words, ids in (
         ("Got other hosts", told.reservations_moved),
+        ("Get other hosts when what runs there has ended", told.reservations_moving),
         ("Ended, or will", told.leases_ended),
-        ("Have fewer hosts than were promised", told.reservations_short),
+        ("Have fewer hosts than were promised, or will", told.reservations_short),
     ):
         if ids:
             print_lines(f"{words}: {_named(ids)}.")

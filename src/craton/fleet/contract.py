@@ -145,7 +145,11 @@ class Marked(msgspec.Struct, frozen=True):
     hosts: int
     reservations_moved: list[str]
     leases_ended: list[str]
+    """Or given notice."""
     reservations_short: list[str]
+    """They have fewer hosts than were promised, or will have when what runs there has ended."""
+    reservations_moving: list[str] = []
+    """They get other hosts when what runs there has ended."""
 
 
 class CalendarQuery(msgspec.Struct, frozen=True):

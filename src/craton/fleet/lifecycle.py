@@ -155,6 +155,7 @@ class Lifecycle:
             events.append(self._act(transaction, record, now_s))
         events += self._maintenance.advance(transaction)
         events += self._losses.bury(transaction)
+        events += self._losses.move_drained(transaction)
         events += self._let_in(transaction)
         retire(self.fleet, transaction)
         # Once it is kept, nothing that ran before now can be taken back any more.

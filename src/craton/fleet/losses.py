@@ -2,6 +2,7 @@
 
 What runs on a host that is lost ends, and its token is worth nothing from then on. A promise that
 was bound to it is bound to another: a spare, one that is free, or one of what may be interrupted.
+The same happens to a host that is drained, once what runs there has ended, which is given notice.
 """
 
 from collections.abc import Callable
@@ -48,8 +49,10 @@ class Losses:
         self._watch = watch
 
     def is_any(self) -> bool:
-        """Whether somebody isn't heard of any more."""
-        return bool(self._watch.lost_hosts() or self._watch.lost_leases())
+        """Whether somebody isn't heard of any more, or something drained is empty by now."""
+        if self._watch.lost_hosts() or self._watch.lost_leases():
+            return True
+        return any(self._drained(each)[0] for each in self._draining())
 
     def bury(self, transaction: Transaction) -> list[str]:
         """See to hosts and holders that aren't heard of any more."""
@@ -89,26 +92,96 @@ class Losses:
                 "--to`. Or cordon, drain or fail the hosts."
             )
         found = self.fleet.inventory.find(command.path)
-        moved: list[str] = []
-        ended: list[str] = []
-        short: list[str] = []
+        told = Marked(sum(hosts.last - hosts.first for hosts in found), [], [], [])
         for hosts in found:
             self.fleet.mark(transaction, hosts, command.state, command.note)
+        for hosts in found:
             if command.state is HostState.FAILED:
-                self._lost(transaction, hosts, moved, ended, short)
+                self._lost(
+                    transaction,
+                    hosts,
+                    told.reservations_moved,
+                    told.leases_ended,
+                    told.reservations_short,
+                )
             elif command.state is HostState.DRAINING:
-                ended += self._drain(transaction, hosts)
-        count = sum(hosts.last - hosts.first for hosts in found)
-        return Marked(count, moved, ended, short)
+                self._drain(transaction, hosts, told)
+        return told
 
-    def _drain(self, transaction: Transaction, hosts: Hosts) -> list[str]:
+    def _drain(self, transaction: Transaction, hosts: Hosts, told: Marked) -> None:
+        """Give notice to what runs there; what is promised there moves at once, or after that."""
+        drained = set(range(hosts.first, hosts.last))
+        book = self.fleet.book(hosts.pool.key)
+        moving: list[Reservation] = []
+        leases = {each.id: each for each in self.fleet.leases_on(hosts.pool.key, drained)}
+        for each in self.fleet.active_reservations():
+            if each.pool != hosts.pool.key or drained.isdisjoint(each.hosts):
+                continue
+            moving.append(each)
+            # A unit is moved whole.
+            units = {book.unit_of(host) for host in drained.intersection(each.hosts)}
+            for lease in self.fleet.leases_in(each.id):
+                if not units.isdisjoint(book.unit_of(host) for host in lease.hosts):
+                    leases[lease.id] = lease
         ends_s = transaction.now_ms // 1000 + NOTICE_S
-        leases = self.fleet.leases_on(hosts.pool.key, range(hosts.first, hosts.last))
-        return [
-            self._desk.give_notice(transaction, lease, EndReason.PREEMPTED, ends_s).id
-            for lease in leases
-            if lease.reservation is None
-        ]
+        for lease in leases.values():
+            self._desk.give_notice(transaction, lease, EndReason.DRAINED, ends_s)
+            told.leases_ended.append(lease.id)
+        for each in moving:
+            is_whole = self._move(transaction, each)
+            busy = self._drained(self.fleet.reservations[each.id])[1]
+            if not is_whole or (busy and not self._could_give(book, busy, ends_s)):
+                told.reservations_short.append(each.id)
+            elif busy:
+                told.reservations_moving.append(each.id)
+            else:
+                told.reservations_moved.append(each.id)
+
+    def move_drained(self, transaction: Transaction) -> list[str]:
+        """Give promises other hosts for those that are drained and empty by now."""
+        events: list[str] = []
+        for each in self._draining():
+            if self._drained(each)[0]:
+                is_whole = self._move(transaction, each)
+                events.append(
+                    f"{each.id} left hosts that are drained"
+                    + ("" if is_whole else ", and has fewer than were promised")
+                )
+        return events
+
+    def _draining(self) -> list[Reservation]:
+        """The promises on hosts of which some are drained."""
+        pools = {
+            key
+            for key, book in self.fleet.books.items()
+            if HostState.DRAINING in book.marked.values()
+        }
+        if not pools:
+            return []
+        return [each for each in self.fleet.active_reservations() if each.pool in pools]
+
+    def _drained(self, reservation: Reservation) -> tuple[set[int], int]:
+        """Its hosts that are drained, in units where nothing runs; and how many units are busy."""
+        book = self.fleet.book(reservation.pool)
+        marked = book.marked
+        drained = {host for host in reservation.hosts if marked.get(host) is HostState.DRAINING}
+        if not drained:
+            return drained, 0
+        running = self.fleet.leases_in(reservation.id)
+        busy = {book.unit_of(host) for lease in running for host in lease.hosts}
+        idle = {host for host in drained if book.unit_of(host) not in busy}
+        return idle, len({book.unit_of(host) for host in drained - idle})
+
+    def _move(self, transaction: Transaction, reservation: Reservation) -> bool:
+        """Give a promise others for its drained hosts where nothing runs; False if too few."""
+        idle, _ = self._drained(reservation)
+        if not idle:
+            return True
+        return self._rebind(transaction, reservation, idle, [], EndReason.DRAINED)
+
+    def _could_give(self, book: PoolBook, units: int, at_s: int) -> bool:
+        """Whether so many units could be had now, if a promise wanted them."""
+        return _is_there(book, units) or bool(self._room.in_the_way(book, units, at_s))
 
     def vacate(self, transaction: Transaction, hosts: Hosts, reason: EndReason) -> Marked:
         """End what runs on hosts that were set aside, and give promises others."""

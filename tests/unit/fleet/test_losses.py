@@ -18,7 +18,6 @@ from tests.fakes.fleet_sales import (
     now,
     offers,
     paid,
-    reserve,
     spot,
 )
 from tests.fakes.fleets import ALICE, BOB, FleetWorld
@@ -167,15 +166,12 @@ def test_a_cordoned_host_is_not_used_and_what_runs_there_goes_on() -> None:
 
 def test_a_drained_host_gives_two_minutes() -> None:
     world = FleetWorld(FLEET)
-    kept = reserve(world)
-    inside = lease(world, kind=LeaseKind.RESERVED, reservation=kept.id, chips=1)
     held = lease(world, chips=1)
     mark(world, "north/a1/h", HostState.DRAINING)
     mark(world, "north/a2/h", HostState.DRAINING)
     assert (now(world, held).state, now(world, held).ends_s) == ("ending", world.now_s + 120)
     world.advance(120)
     assert now(world, held).state == "ended"
-    assert now(world, inside).state == "active", "a promise is moved when its host fails"
 
 
 def test_a_host_that_is_repaired_is_used_again() -> None:

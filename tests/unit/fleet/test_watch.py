@@ -89,7 +89,7 @@ def test_a_holder_is_told_when_and_why_it_will_end() -> None:
     mark(world, held.hosts[0], HostState.DRAINING)
     answer = world.read("alive", Alive([], {held.id: held.token}))
     assert answer.ending == {held.id: world.now_s + 120}
-    assert answer.reasons == {held.id: "preempted"}
+    assert answer.reasons == {held.id: "drained"}
 
 
 def test_a_silent_host_that_is_in_the_fleet_no_more_is_forgotten() -> None:
