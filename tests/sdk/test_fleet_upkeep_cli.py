@@ -42,9 +42,12 @@ def test_shares_maintenance_and_prices_below_cost_are_said_and_shown(
     account = read("accounts", "list")["accounts"][0]["id"]
     assert "has a share of 8" in run("fleet", "share", account, chip, "8")
     assert read("fleet", "shares")["shares"][0]["chips"] == 8
+    name = read("accounts", "list")["accounts"][0]["name"]
+    assert read("fleet", "share", name, chip, "8")["account"] == account
     assert "BORROWED" in run("fleet", "shares")
     assert "no share any more" in run("fleet", "share", account, chip, "none")
     assert "Nobody has a share" in run("fleet", "shares")
+    assert "craton accounts" in run("fleet", "share", "nobody", chip, "8", status=1)
     assert "a number of chips" in run("fleet", "share", account, chip, "few", status=1)
 
     times = ("--from", "2027-01-01T08:00", "--to", "2027-01-01T12:00")

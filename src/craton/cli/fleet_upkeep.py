@@ -19,7 +19,7 @@ NO_SHARE = "none"
 
 @app.command("share", epilog=example("craton fleet share 111122223333 h200 64"))
 def share(
-    account: Annotated[str, typer.Argument(help="The account's id.")],
+    account: Annotated[str, typer.Argument(help="The account, by its id or name.")],
     chip: Annotated[str, typer.Argument(help="The kind of chip, as `craton chips` names it.")],
     chips: Annotated[str, typer.Argument(help="How many; `none` takes the share away.")],
     data: Data = DATA,

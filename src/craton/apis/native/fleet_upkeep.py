@@ -54,8 +54,8 @@ async def list_shares(caller: Caller, asked: AskShares) -> Shares:
 
 
 async def set_share(caller: Caller, new: NewShare) -> ShareView:
-    """Change a share."""
-    command = SetShare(new.account, new.chip, new.chips)
+    """Change a share of an account that there is, by its id or name."""
+    command = SetShare(caller.find_account(new.account), new.chip, new.chips)
     return await caller.services.state.call("set_share", command, ShareView)
 
 

@@ -41,7 +41,7 @@ def asked(api: Api) -> Any:
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("POST", "/fleet/shares", {"account": "111122223333", "chip": "h200", "chips": 8}),
+        ("POST", "/fleet/shares", {"account": "default", "chip": "h200", "chips": 8}),
         ("GET", "/fleet/maintenance", None),
         ("POST", "/fleet/maintenance", NEW_WINDOW),
         ("DELETE", "/fleet/maintenance/maintenance-1", None),
@@ -67,11 +67,19 @@ async def test_an_operator_sees_all_shares(api: Api) -> None:
 
 
 async def test_a_share_is_a_number_or_none_at_all(api: Api) -> None:
-    body: dict[str, Any] = {"account": "111122223333", "chip": "h200", "chips": None}
+    body: dict[str, Any] = {"account": "default", "chip": "h200", "chips": None}
     assert (await api("POST", f"{V1}/fleet/shares", body)).status == 200
-    assert asked(api) == SetShare("111122223333", "h200", None)
+    assert asked(api) == SetShare("111111111111", "h200", None)
     for chips in (-1, "many"):
         assert (await api("POST", f"{V1}/fleet/shares", {**body, "chips": chips})).status == 400
+
+
+async def test_a_share_is_of_an_account_that_there_is(api: Api) -> None:
+    body = {"account": "333333333333", "chip": "h200", "chips": 8}
+    answer = await api("POST", f"{V1}/fleet/shares", body)
+    assert answer.status == 404
+    assert "craton accounts" in answer.error()[2]
+    assert api.state.calls == []
 
 
 async def test_maintenance_is_planned_listed_and_given_up(api: Api) -> None:
