@@ -55,7 +55,7 @@ async def test_none_is_lost_either_when_the_database_server_is_killed(
 def line(request_id: str, *, output: int = 3) -> UsageLine:
     return UsageLine(
         request_id, 0, "a", "p", "k", "m", "r", "complete",
-        {"input_tokens": 3, "output_tokens": output}, 6, "USD",
+        {"input_tokens": 3, "output_tokens": output}, 6, "USD", "0.000000006",
     )  # fmt: skip
 
 

@@ -34,9 +34,12 @@ SKEW_WARN_S = 30
 SKEW_FAIL_S = 300
 """SigV4 refuses a signature whose time is more than five minutes off."""
 TIMEOUT_S = 10
+# A plain sum may be above 64 bits, which SQLite refuses: as `economics/sums.py`, and without what
+# that needs loaded.
 _UNBALANCED = (
     "SELECT count(*) FROM (SELECT 1 FROM postings GROUP BY transaction_id, currency "
-    "HAVING sum(amount) <> 0) AS unbalanced"
+    "HAVING sum(amount & 4294967295) % 4294967296 <> 0 OR "
+    "sum(amount >> 32) + sum(amount & 4294967295) / 4294967296 <> 0) AS unbalanced"
 )
 
 

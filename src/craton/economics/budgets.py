@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import func, literal, select
+from sqlalchemy import literal, select
 from sqlalchemy.sql import bindparam
 
 from craton.economics.bounds import BUDGETS, Budget, Period, page, period_of
@@ -28,11 +28,12 @@ from craton.economics.contract import (
 from craton.economics.holds import POST_WITHIN_MS, Holds, OpenHold
 from craton.economics.meters import UsageRecord
 from craton.economics.prices import Rated
-from craton.economics.tables import POSTINGS, USAGE
+from craton.economics.sums import sums, total
+from craton.economics.tables import POSTINGS, USAGE, WITH_COST
 from craton.kernel.clock import Clock
 from craton.kernel.errors import BudgetExceeded
 from craton.kernel.ids import Ids, first_id
-from craton.kernel.units import money
+from craton.kernel.units import decimal, money
 from craton.store.database import Connection, Statement
 from craton.store.documents import DOCUMENTS, Transaction, everything
 
@@ -46,16 +47,15 @@ _SPENT = Statement(
         USAGE.c.project,
         USAGE.c.principal,
         POSTINGS.c.currency,
-        func.sum(POSTINGS.c.amount),
+        *sums(POSTINGS.c.amount),
     )
-    .join(POSTINGS, POSTINGS.c.transaction_id == USAGE.c.request_id)
+    .select_from(WITH_COST)
     .where(
         (bindparam("everyone") == literal(1)) | (USAGE.c.account == bindparam("account")),
         USAGE.c.account.in_(select(DOCUMENTS.c.account).where(DOCUMENTS.c.kind == BUDGETS.name)),
         # The primary key first: what was made long before the period is never looked at.
         USAGE.c.request_id >= bindparam("low"),
         USAGE.c.at_ms >= bindparam("start"),
-        POSTINGS.c.line == 0,
     )
     .group_by(USAGE.c.account, USAGE.c.project, USAGE.c.principal, POSTINGS.c.currency)
 )
@@ -82,6 +82,8 @@ class BudgetState(msgspec.Struct):
     def status(self) -> BudgetStatus:
         """Where the budget stands."""
         budget = self.budget
+        left = max(0, budget.amount_nanos - self.spent - self.held)
+        over = max(0, self.spent - budget.amount_nanos)
         return BudgetStatus(
             id=budget.id,
             name=budget.name,
@@ -94,10 +96,15 @@ class BudgetState(msgspec.Struct):
             created_ms=budget.created_ms,
             spent_nanos=self.spent,
             held_nanos=self.held,
-            left_nanos=max(0, budget.amount_nanos - self.spent - self.held),
-            over_nanos=max(0, self.spent - budget.amount_nanos),
+            left_nanos=left,
+            over_nanos=over,
             started_ms=self.start_ms,
             renews_ms=self.end_ms,
+            amount=decimal(budget.amount_nanos),
+            spent=decimal(self.spent),
+            held=decimal(self.held),
+            left=decimal(left),
+            over=decimal(over),
         )
 
 
@@ -223,17 +230,17 @@ class Budgets:
         faults: list[str] = []
         states = list(self._by_id.values())
         for state in states:
-            total = 0
+            posted = 0
             for _ in range(_VERIFY_ATTEMPTS):
                 start_ms, before = state.start_ms, state.spent
                 rows = _posted(connection, start_ms, state.budget.account)
-                total = _sum(rows, state.budget)
-                if before <= total <= state.spent and start_ms == state.start_ms:
+                posted = _sum(rows, state.budget)
+                if before <= posted <= state.spent and start_ms == state.start_ms:
                     break
             else:
                 faults.append(
                     f"budget {state.budget.name} ({state.budget.id}) counts {state.spent} nanos "
-                    f"as spent; its postings since {_moment(state.start_ms)} sum to {total}"
+                    f"as spent; its postings since {_moment(state.start_ms)} sum to {posted}"
                 )
         return msgspec.structs.replace(
             verdict, faults=[*verdict.faults, *faults], budgets=len(states)
@@ -283,7 +290,7 @@ def _posted(connection: Connection, start_ms: int, account: str | None) -> Seque
         low=first_id(start_ms - POST_WITHIN_MS),
         start=start_ms,
     ).fetchall()
-    return [(*row[:4], int(row[4])) for row in rows]
+    return [(*row[:4], total(*row[4:])) for row in rows]
 
 
 def _sum(rows: Sequence[Row], budget: Budget) -> int:

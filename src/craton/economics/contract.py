@@ -1,4 +1,8 @@
-"""What a worker may ask of the ledger, and what it is told; free of any database library."""
+"""What a worker may ask of the ledger, and what it is told; free of any database library.
+
+What is told has each amount twice: in nano-units, as an integer of any size, and in whole units of
+the currency, as a decimal without loss, for readers whose numbers are floating point.
+"""
 
 import msgspec
 
@@ -76,6 +80,7 @@ class UsageLine(msgspec.Struct, frozen=True):
     quantities: dict[str, int]
     amount_nanos: int
     currency: str
+    amount: str
 
 
 class UsagePage(msgspec.Struct, frozen=True):
@@ -101,6 +106,7 @@ class SummaryLine(msgspec.Struct, frozen=True):
     quantities: dict[str, int]
     amount_nanos: int
     currency: str
+    amount: str
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -122,6 +128,7 @@ class Balance(msgspec.Struct, frozen=True):
     currency: str
     amount_nanos: int
     postings: int
+    amount: str
 
 
 class Balances(msgspec.Struct, frozen=True):
@@ -232,6 +239,11 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
     over_nanos: int
     started_ms: int
     renews_ms: int | None
+    amount: str
+    spent: str
+    held: str
+    left: str
+    over: str
 
 
 class BudgetPage(msgspec.Struct, frozen=True):

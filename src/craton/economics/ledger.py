@@ -10,11 +10,18 @@ from craton.economics.contract import Posted
 from craton.economics.holds import Holds
 from craton.economics.meters import UsageRecord, tokens_of
 from craton.economics.prices import PriceBook, Rated
-from craton.economics.tables import POSTINGS, USAGE
+from craton.economics.tables import CUSTOMER_LINE, POSTING_NANOS_MAX, POSTINGS, USAGE
+from craton.kernel.errors import Internal
 from craton.kernel.metrics import Metrics
-from craton.kernel.units import Nanos
+from craton.kernel.units import Nanos, money
 from craton.store.database import Dialect, Insertion, Statement
 from craton.store.documents import Transaction
+
+RECORD_NANOS_MAX = 10_000 * POSTING_NANOS_MAX
+"""The most that one record costs: ninety million million of a currency, a posting for each nine
+thousand million. More is a mistaken price, or the word of an engine that can't count."""
+
+_Line = tuple[str, int, str, str, int]
 
 _INSERT_USAGE = Insertion(USAGE)
 _INSERT_POSTINGS = Insertion(POSTINGS)
@@ -50,11 +57,16 @@ class Ledger:
             "craton_over_hold_nanos_total", "By how much they did, in nano-units of currency."
         )
 
-    def post(self, transaction: Transaction, records: Sequence[UsageRecord]) -> list[Posted]:
-        """Write the records of one group. A record that is there already stays as it was."""
+    def post(
+        self, transaction: Transaction, records: Sequence[UsageRecord]
+    ) -> list[Posted | Internal]:
+        """Write the records of one group. A record that is there already stays as it was.
+
+        One that would cost too much for the ledger is answered with an error, and isn't written.
+        """
         usage: list[tuple[object, ...]] = []
         postings: list[tuple[object, ...]] = []
-        replies: list[Posted] = []
+        replies: list[Posted | Internal] = []
         spent: list[tuple[UsageRecord, Rated]] = []
         encode = self._encode
         # A record that comes again may be rated otherwise, since prices can have changed between:
@@ -62,6 +74,10 @@ class Ledger:
         known = self._known(transaction, records)
         for record in records:
             rated = self._prices.rate(record.resource, record.quantities, record.at_ms)
+            held = self._holds.release(record.request_id, tokens_of(record.quantities))
+            if rated.amount > RECORD_NANOS_MAX and record.request_id not in known:
+                replies.append(_too_much(record, rated))
+                continue
             usage.append(
                 (
                     record.request_id,
@@ -77,15 +93,13 @@ class Ledger:
                     encode(record.quantities).decode(),
                 )
             )
-            held = self._holds.release(record.request_id, tokens_of(record.quantities))
             if rated.amount and record.request_id not in known:
                 spent.append((record, rated))
                 if held is not None and rated.amount > held.amount:
                     self._over_hold.add()
-                    self._nanos_over_hold.add(rated.amount - held.amount)
-                postings += _lines(record, rated.amount, rated.currency)
-                if rated.payee is not None:
-                    postings += _share(record, rated.payee, rated.payee_amount, rated.currency)
+                    # As Prometheus reads it: of more than 64 bits no snapshot could be made.
+                    self._nanos_over_hold.add(float(rated.amount - held.amount))
+                postings += _lines(record, rated)
             known.add(record.request_id)
             replies.append(Posted(rated.amount, rated.currency))
         _INSERT_USAGE.execute(transaction.connection, usage)
@@ -98,19 +112,21 @@ class Ledger:
     def enter(self, transaction: Transaction, record: UsageRecord, rated: Rated) -> None:
         """Write one record whose amount was agreed, not rated now: a fee, or a credit below zero.
 
+        Internal if it is more than the ledger takes at once.
+
         For commands that decide and post in one commit. Budgets count it at once, so that what is
         decided after it in the same group sees it; they take it back if the group isn't kept.
         """
+        if abs(rated.amount) > RECORD_NANOS_MAX:
+            raise _too_much(record, rated)
         usage = (
             *(record.request_id, record.at_ms, record.account, record.project, record.principal),
             *(record.resource, record.replica, record.outcome),
             self._encode(record.quantities).decode(),
         )
-        lines = _lines(record, rated.amount, rated.currency) if rated.amount else []
-        if rated.payee is not None and rated.payee_amount:
-            lines += _share(record, rated.payee, rated.payee_amount, rated.currency)
         _INSERT_USAGE.execute(transaction.connection, [usage])
-        _INSERT_POSTINGS.execute(transaction.connection, lines)
+        if rated.amount:
+            _INSERT_POSTINGS.execute(transaction.connection, _lines(record, rated))
         budgets = self._budgets
         if budgets is not None and rated.amount:
             spent = [(record, rated)]
@@ -123,17 +139,42 @@ class Ledger:
         return {row[0] for row in _KNOWN.execute(transaction.connection, ids=ids).fetchall()}
 
 
-def _lines(record: UsageRecord, amount: int, currency: str) -> list[tuple[object, ...]]:
-    request_id = record.request_id
-    return [
-        (request_id, 0, f"customer/{record.account}", currency, amount),
-        (request_id, 1, f"revenue/{record.resource}", currency, -amount),
+def _lines(record: UsageRecord, rated: Rated) -> list[_Line]:
+    """A record's postings: what its customer owes, what that earns, and who has a share of it."""
+    id, amount, currency = record.request_id, rated.amount, rated.currency
+    lines: list[_Line] = [
+        (id, CUSTOMER_LINE, f"customer/{record.account}", currency, amount),
+        (id, 1, f"revenue/{record.resource}", currency, -amount),
     ]
+    if rated.payee is not None:
+        share = rated.payee_amount
+        lines += [
+            (id, 2, f"cost/share/{record.resource}", currency, share),
+            (id, 3, f"payable/{rated.payee}", currency, -share),
+        ]
+    return lines if abs(amount) <= POSTING_NANOS_MAX else _divided(lines)
 
 
-def _share(record: UsageRecord, payee: str, amount: int, currency: str) -> list[tuple[object, ...]]:
-    request_id = record.request_id
-    return [
-        (request_id, 2, f"cost/share/{record.resource}", currency, amount),
-        (request_id, 3, f"payable/{payee}", currency, -amount),
-    ]
+def _divided(lines: Sequence[_Line]) -> list[_Line]:
+    """The same as more lines, of which none says more than one posting holds."""
+    divided: list[_Line] = []
+    following = len(lines)
+    for id, first, account, currency, amount in lines:
+        line, left = first, abs(amount)
+        while left > 0 or line == first:
+            part = min(left, POSTING_NANOS_MAX)
+            divided.append((id, line, account, currency, part if amount > 0 else -part))
+            left -= part
+            if first == CUSTOMER_LINE:
+                line -= 1
+            else:
+                line, following = following, following + 1
+    return divided
+
+
+def _too_much(record: UsageRecord, rated: Rated) -> Internal:
+    return Internal(
+        f"{record.resource} would cost {money(rated.amount, rated.currency)} here, and the ledger "
+        f"takes {money(RECORD_NANOS_MAX, rated.currency)} at once. Nothing was done or billed. "
+        "The operator looks at its price, and at what it is said to have used."
+    )

@@ -20,29 +20,25 @@ from craton.economics.contract import (
     Verdict,
     VerifyQuery,
 )
-from craton.economics.tables import POSTINGS, USAGE
+from craton.economics.sums import is_unbalanced, sums, total
+from craton.economics.tables import POSTINGS, USAGE, WITH_COST
+from craton.kernel.units import decimal
 from craton.store.database import Connection, Row, Statement
 
 PAGE_MAX = 1000
 _SUMMARY_ROWS = 10_000
+FREE_CURRENCY = "USD"
+"""Of what cost nothing and so has no posting."""
 
-_AMOUNT = (
-    select(func.coalesce(func.sum(POSTINGS.c.amount), 0))
-    .where(POSTINGS.c.transaction_id == USAGE.c.request_id)
-    .where(POSTINGS.c.line == 0)
-    .scalar_subquery()
-)
-_CURRENCY = (
-    select(func.coalesce(func.max(POSTINGS.c.currency), "USD"))
-    .where(POSTINGS.c.transaction_id == USAGE.c.request_id)
-    .scalar_subquery()
-)
+_COST = (*sums(POSTINGS.c.amount), func.max(POSTINGS.c.currency))
 _USAGE = Statement(
-    select(*USAGE.columns, _AMOUNT, _CURRENCY)
+    select(*USAGE.columns, *_COST)
+    .select_from(WITH_COST)
     .where(
         (bindparam("everyone") == literal(1)) | (USAGE.c.account == bindparam("account")),
         USAGE.c.request_id < bindparam("before"),
     )
+    .group_by(USAGE.c.request_id)
     .order_by(USAGE.c.request_id.desc())
     .limit(bindparam("count"))
 )
@@ -52,14 +48,15 @@ _SINCE = Statement(
         USAGE.c.account,
         USAGE.c.resource,
         USAGE.c.quantities,
-        _AMOUNT,
-        _CURRENCY,
+        *_COST,
     )
+    .select_from(WITH_COST)
     .where(
         (bindparam("everyone") == literal(1)) | (USAGE.c.account == bindparam("account")),
         USAGE.c.at_ms >= bindparam("since"),
         USAGE.c.request_id > bindparam("after"),
     )
+    .group_by(USAGE.c.request_id)
     .order_by(USAGE.c.request_id)
     .limit(bindparam("count"))
 )
@@ -67,8 +64,8 @@ _BALANCES = Statement(
     select(
         POSTINGS.c.ledger_account,
         POSTINGS.c.currency,
-        func.sum(POSTINGS.c.amount),
         func.count(),
+        *sums(POSTINGS.c.amount),
     )
     .where(POSTINGS.c.ledger_account >= bindparam("low"))
     .where(POSTINGS.c.ledger_account < bindparam("high"))
@@ -76,9 +73,9 @@ _BALANCES = Statement(
     .order_by(POSTINGS.c.ledger_account)
 )
 _UNBALANCED = Statement(
-    select(POSTINGS.c.transaction_id, POSTINGS.c.currency, func.sum(POSTINGS.c.amount))
+    select(POSTINGS.c.transaction_id, POSTINGS.c.currency, *sums(POSTINGS.c.amount))
     .group_by(POSTINGS.c.transaction_id, POSTINGS.c.currency)
-    .having(func.sum(POSTINGS.c.amount) != 0)
+    .having(is_unbalanced(POSTINGS.c.amount))
     .limit(100)
 )
 _ORPHANS = Statement(
@@ -91,9 +88,9 @@ _TOTALS = Statement(
     select(
         select(func.count()).select_from(USAGE).scalar_subquery(),
         select(func.count(POSTINGS.c.transaction_id.distinct())).scalar_subquery(),
-        select(func.count()).select_from(POSTINGS).scalar_subquery(),
-        select(func.coalesce(func.sum(POSTINGS.c.amount), 0)).scalar_subquery(),
-    )
+        func.count(),
+        *sums(POSTINGS.c.amount),
+    ).select_from(POSTINGS)
 )
 _LAST = "g"  # after every hexadecimal digit
 
@@ -114,6 +111,8 @@ def usage(connection: Connection, query: UsageQuery) -> UsagePage:
 
 def _line(row: tuple[Any, ...]) -> UsageLine:
     request_id, at_ms, account, project, principal, resource, replica, outcome = row[:8]
+    upper, lower, currency = row[9:]
+    amount = total(upper, lower)
     return UsageLine(
         request_id=request_id,
         at_ms=at_ms,
@@ -124,23 +123,25 @@ def _line(row: tuple[Any, ...]) -> UsageLine:
         replica=replica,
         outcome=outcome,
         quantities=msgspec.json.decode(row[8], type=dict[str, int]),
-        amount_nanos=row[9],
-        currency=row[10],
+        amount_nanos=amount,
+        currency=currency or FREE_CURRENCY,
+        amount=decimal(amount),
     )
 
 
 def summary(connection: Connection, query: SummaryQuery) -> Summary:
     """Totals by account and resource: sums over records and postings, never a counter."""
     totals: dict[tuple[str, str, str], tuple[int, dict[str, int], int]] = {}
-    for _, account, resource, quantities, amount, currency in _since(connection, query):
-        requests, sums, total = totals.get((account, resource, currency), (0, {}, 0))
+    for _, account, resource, quantities, upper, lower, currency in _since(connection, query):
+        key = (account, resource, currency or FREE_CURRENCY)
+        requests, counts, cost = totals.get(key, (0, {}, 0))
         for meter, quantity in msgspec.json.decode(quantities, type=dict[str, int]).items():
-            sums[meter] = sums.get(meter, 0) + quantity
-        totals[account, resource, currency] = (requests + 1, sums, total + amount)
+            counts[meter] = counts.get(meter, 0) + quantity
+        totals[key] = (requests + 1, counts, cost + total(upper, lower))
     return Summary(
         [
-            SummaryLine(account, resource, requests, sums, total, currency)
-            for (account, resource, currency), (requests, sums, total) in sorted(totals.items())
+            SummaryLine(account, resource, requests, counts, cost, currency, decimal(cost))
+            for (account, resource, currency), (requests, counts, cost) in sorted(totals.items())
         ]
     )
 
@@ -167,7 +168,11 @@ def balances(connection: Connection, query: BalancesQuery) -> Balances:
     """The balance of each ledger account under a prefix."""
     low, high = query.prefix, query.prefix + "\U0010ffff"
     rows = _BALANCES.execute(connection, low=low, high=high).fetchall()
-    return Balances([Balance(*row) for row in rows])
+    found: list[Balance] = []
+    for ledger_account, currency, count, *parts in rows:
+        amount = total(*parts)
+        found.append(Balance(ledger_account, currency, amount, count, decimal(amount)))
+    return Balances(found)
 
 
 def verify(connection: Connection, _: VerifyQuery) -> Verdict:
@@ -175,12 +180,12 @@ def verify(connection: Connection, _: VerifyQuery) -> Verdict:
     totals = _TOTALS.execute(connection).fetchone()
     assert totals is not None
     faults = [
-        f"transaction {row[0]} is off by {row[2]} nano-{row[1]}"
-        for row in _UNBALANCED.execute(connection).fetchall()
+        f"transaction {id} is off by {total(*parts)} nano-{currency}"
+        for id, currency, *parts in _UNBALANCED.execute(connection).fetchall()
     ]
     faults += [
         f"transaction {row[0]} has postings and no usage record"
         for row in _ORPHANS.execute(connection).fetchall()
     ]
-    records, transactions, postings, total = totals
-    return Verdict(records, transactions, postings, total, faults)
+    records, transactions, postings, *parts = totals
+    return Verdict(records, transactions, postings, total(*parts), faults)

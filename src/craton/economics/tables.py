@@ -1,8 +1,14 @@
 """Usage and postings: the rows that are counted and summed."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, and_
 
 from craton.store.database import METADATA, string
+
+POSTING_NANOS_MAX = 9 * 10**18
+"""The most that one posting says, either way; a larger amount is several."""
+CUSTOMER_LINE = 0
+"""What a record's customer owes for it is on this line, and what doesn't fit on it on those before;
+what becomes of that is on the lines after it."""
 
 USAGE = Table(
     "usage",
@@ -35,3 +41,10 @@ POSTINGS = Table(
 
 Signs: what an account owes is positive on `customer/…`; `revenue/…` and `payable/…` are negative.
 """
+
+WITH_COST = USAGE.outerjoin(
+    POSTINGS,
+    and_(POSTINGS.c.transaction_id == USAGE.c.request_id, POSTINGS.c.line <= CUSTOMER_LINE),
+)
+"""Records, each with what its customer owes for it: no posting, one, or several. An outer join for
+records that cost nothing, and so that SQLite looks at the records first."""

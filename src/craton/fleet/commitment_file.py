@@ -283,7 +283,7 @@ class _Check:
         if most > MONTH_NANOS_MAX:
             raise self._lines.refusal(
                 "$.price",
-                f"a month would cost {most / 10**9:,.0f} {terms.currency}, and one posting holds "
+                f"a month would cost {money(most, terms.currency)}, and one posting holds "
                 f"{MONTH_NANOS_MAX // 10**9:,}. Divide the contract into several.",
             )
 

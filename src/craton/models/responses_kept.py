@@ -18,7 +18,7 @@ from sqlalchemy.sql import bindparam
 
 from craton.economics.contract import Posted
 from craton.economics.meters import UsageRecord
-from craton.kernel.errors import BadRequest
+from craton.kernel.errors import BadRequest, CratonError
 from craton.models.responses import (
     ACCOUNT_BYTES_MAX,
     CHAIN_BYTES_MAX,
@@ -101,7 +101,7 @@ _PAGE = 256
 _EXPIRED_A_GROUP = 64
 """Expired rows that one group of commands takes away beside its own work."""
 
-Post = Callable[[Transaction, Sequence[UsageRecord]], Sequence[Posted]]
+Post = Callable[[Transaction, Sequence[UsageRecord]], Sequence[Posted | CratonError]]
 
 
 class Responses:
@@ -113,13 +113,17 @@ class Responses:
         # What each account keeps, at least: summed when first needed, and again before it counts.
         self._bytes: dict[str, int] = {}
 
-    def keep(self, transaction: Transaction, commands: Sequence[KeepResponse]) -> list[Posted]:
-        """Post and keep a group; one that comes again changes nothing."""
+    def keep(
+        self, transaction: Transaction, commands: Sequence[KeepResponse]
+    ) -> list[Posted | CratonError]:
+        """Post and keep a group, but what can't be posted; one that comes again changes nothing."""
         replies = list(self._post(transaction, [command.record for command in commands]))
         connection = transaction.connection
         rows: list[tuple[Any, ...]] = []
         kept_bytes: dict[str, int] = {}
-        for command in commands:
+        for command, reply in zip(commands, replies, strict=True):
+            if isinstance(reply, CratonError):
+                continue
             kept = command.kept
             size = len(kept.input) + len(kept.response)
             rows.append(

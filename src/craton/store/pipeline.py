@@ -5,8 +5,8 @@ grows with the load and a lone command waits for nobody. Four kinds of command:
 
 - *memory* commands touch only memory (holds) and are answered at once, or when their future is
   done;
-- *batched* commands are the hot path (posts): all of a group run together and can't be refused
-  once they write;
+- *batched* commands are the hot path (posts): all of a group run together, and one that is refused
+  is answered with an error in the place of its result, and has written nothing;
 - *single* commands may be refused; each runs in its own savepoint;
 - *queries* read, in a thread with a read-only connection, and never wait for writers.
 
@@ -73,7 +73,7 @@ class Session:
 
 
 MemoryCommand = Callable[[Session, Any], "msgspec.Struct | asyncio.Future[Any]"]
-BatchedCommand = Callable[[Transaction, Sequence[Any]], Sequence[msgspec.Struct]]
+BatchedCommand = Callable[[Transaction, Sequence[Any]], Sequence[msgspec.Struct | CratonError]]
 SingleCommand = Callable[[Transaction, Any], msgspec.Struct]
 Query = Callable[[Connection, Any], msgspec.Struct]
 
@@ -330,7 +330,12 @@ class Pipeline:
             results = run(transaction, [unpack(call.body) for _, call in calls])
             encode = self._encode
             posts += [
-                (session, Returned(call.seq, encode(result)))
+                (
+                    session,
+                    _refusal(call.seq, result)
+                    if isinstance(result, CratonError)
+                    else Returned(call.seq, encode(result)),
+                )
                 for (session, call), result in zip(calls, results, strict=True)
             ]
         return singles, posts

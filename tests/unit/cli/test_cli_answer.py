@@ -30,6 +30,7 @@ RECORD = UsageLine(
     quantities={},
     amount_nanos=250,
     currency="USD",
+    amount="0.00000025",
 )
 HELLO = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":"Hel"}}]}\n\n'
 LO = b'data: {"choices":[{"index":0,"delta":{"content":"lo"},"finish_reason":"stop"}]}\n\n'

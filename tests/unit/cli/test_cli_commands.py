@@ -166,9 +166,9 @@ def test_since_refuses_what_it_can_not_read(text: str) -> None:
 
 def test_totals_are_by_currency() -> None:
     lines = [
-        SummaryLine("1", "m", 1, {}, 5, "USD"),
-        SummaryLine("2", "m", 1, {}, 7, "USD"),
-        SummaryLine("2", "n", 1, {}, 3, "EUR"),
+        SummaryLine("1", "m", 1, {}, 5, "USD", "0.000000005"),
+        SummaryLine("2", "m", 1, {}, 7, "USD", "0.000000007"),
+        SummaryLine("2", "n", 1, {}, 3, "EUR", "0.000000003"),
     ]
     assert totals(lines) == {"USD": 12, "EUR": 3}
 

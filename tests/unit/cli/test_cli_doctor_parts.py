@@ -35,7 +35,8 @@ def budget(**more: Any) -> BudgetStatus:
         "id": "b", "name": "team", "account": "a", "scope": Scope.ACCOUNT, "subjects": (),
         "amount_nanos": 10, "currency": "USD", "period": Period.MONTH, "created_ms": 1,
         "spent_nanos": 0, "held_nanos": 0, "left_nanos": 10, "over_nanos": 0, "started_ms": 1,
-        "renews_ms": None,
+        "renews_ms": None, "amount": "0.00000001", "spent": "0.00", "held": "0.00",
+        "left": "0.00000001", "over": "0.00",
     }  # fmt: skip
     return BudgetStatus(**{**given, **more})
 

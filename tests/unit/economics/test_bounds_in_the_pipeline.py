@@ -11,6 +11,9 @@ import pytest
 from craton.bootstrap.state_process import Economy, economy
 from craton.economics.bounds import BUDGETS, Bounded, Period, Scope
 from craton.economics.contract import (
+    Balance,
+    Balances,
+    BalancesQuery,
     BoundsQuery,
     BudgetStatus,
     CreateBudget,
@@ -21,9 +24,11 @@ from craton.economics.contract import (
 )
 from craton.economics.meters import Meter, Outcome, UsageRecord
 from craton.economics.prices import PriceBook, Tariff
-from craton.kernel.errors import BadRequest, BudgetExceeded, Conflict, Unavailable
+from craton.economics.statements import balances
+from craton.kernel.errors import BadRequest, BudgetExceeded, Conflict, Internal, Unavailable
 from craton.kernel.ids import Ids
 from craton.kernel.metrics import Metrics
+from craton.store.body import packed, unpacked
 from craton.store.client import StateClient
 from craton.store.contract import Call
 from craton.store.documents import Transaction
@@ -57,7 +62,7 @@ class Treasury(StateProcess):
                 "create_budget": (CreateBudget, parts.budgets.create),
                 "create_and_refuse": (CreateBudget, self._create_and_refuse),
             },
-            queries={},
+            queries={"balances": (BalancesQuery, balances)},
             on_closed=parts.admission.closed,
             on_greeted=lambda session: parts.admission.greeted(session.process),
             published={BUDGETS.name: lambda change: change},
@@ -98,6 +103,38 @@ async def state(tmp_path: Path, place: Place) -> AsyncIterator[Treasury]:
 
 async def admit(client: StateClient, hold: Hold) -> Held:
     return await client.call("admit", hold, Held, resend=True)
+
+
+async def test_money_above_64_bits_is_said_as_it_is(state: Treasury) -> None:
+    client = await state.client()
+    large = msgspec.structs.replace(BUDGET, amount_nanos=10**23 + 1)
+    assert (await client.call("create_budget", large, BudgetStatus)).left_nanos == 10**23 + 1
+    hold = state.hold(5 * 10**22)
+    assert (await admit(client, hold)).amount == 5 * 10**22
+    posted = await client.call("post", state.record(hold, 5 * 10**22), Posted)
+    assert posted.amount == 5 * 10**22
+    found = await client.call("balances", BalancesQuery(), Balances)
+    assert found.balances == [
+        Balance("customer/acc", "USD", 5 * 10**22, 5556, "50000000000000.00"),
+        Balance("revenue/lab.model", "USD", -5 * 10**22, 5556, "-50000000000000.00"),
+    ]
+    assert state.sums() == (5 * 10**22, 0)
+
+
+async def test_what_is_too_much_to_post_is_refused_and_its_group_is_kept(state: Treasury) -> None:
+    client = await state.client()
+    first, mad, last = state.hold(1), state.hold(1), state.hold(1)
+    replies = [
+        client.submit("post", packed(state.record(hold, used)), timeout_s=5, resend=True)
+        for hold, used in ((first, 1), (mad, 10**30), (last, 2))
+    ]
+    commits = state.connection.commits
+    answers = await asyncio.gather(*replies, return_exceptions=True)
+    assert state.connection.commits == commits + 1
+    assert isinstance(answers[1], Internal)
+    assert [unpacked(answers[at], Posted).amount for at in (0, 2)] == [1, 2]  # type: ignore[arg-type]
+    (customer, _) = (await client.call("balances", BalancesQuery(), Balances)).balances
+    assert (customer.amount_nanos, customer.postings) == (3, 2)
 
 
 async def test_a_refusal_arrives_with_the_time_to_wait(state: Treasury) -> None:

@@ -7,7 +7,7 @@ import pytest
 from craton.economics.contract import Posted
 from craton.economics.meters import Meter
 from craton.economics.prices import PriceBook, Tariff
-from craton.kernel.errors import BadRequest, NotFound
+from craton.kernel.errors import BadRequest, Internal, NotFound
 from craton.models.responses import (
     CHAIN_MAX,
     DAY_MS,
@@ -84,6 +84,14 @@ def test_a_command_that_comes_again_changes_nothing(books: Books) -> None:
     assert keep(books, KeepResponse(kept(1).record, again)) == [Posted(7, "USD")]
     assert books.balance(f"customer/{MINE}") == 7
     assert books.rows("SELECT response FROM responses") == [(kept(1).kept.response,)]
+
+
+def test_what_cant_be_posted_is_not_kept_and_others_are(books: Books) -> None:
+    mad = msgspec.structs.replace(kept(2).record, quantities={"output_tokens": 10**30})
+    first, refused, last = keep(books, kept(1), KeepResponse(mad, kept(2).kept), kept(3))
+    assert first == last == Posted(7, "USD")
+    assert isinstance(refused, Internal)
+    assert found(books, 1, 2, 3) == [f"resp_{number:>032}" for number in (1, 3)]
 
 
 def test_nothing_is_kept_where_the_post_fails(books: Books) -> None:

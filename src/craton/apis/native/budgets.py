@@ -17,14 +17,16 @@ from craton.economics.contract import (
     DeleteBudget,
     UpdateBudget,
 )
-from craton.kernel.errors import NotFound
+from craton.kernel.errors import BadRequest, NotFound
 
-AMOUNT_MAX = 2**62
+AMOUNT_MAX = 10**30
+"""A thousand million million million of a currency: beyond it lies only a mistake."""
 SUM_TIMEOUT_S = 60
 """What was posted in the period is summed once, when the budget is made."""
 
+# msgspec compares integers with 64 bits only: the upper bound is looked at here.
 Amount = Annotated[
-    int, Meta(ge=0, le=AMOUNT_MAX, description="Billionths of a unit of `currency`.")
+    int, Meta(ge=0, description="Billionths of a unit of `currency`, at most 10^30.")
 ]
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="As the price files write it.")]
 
@@ -67,7 +69,7 @@ async def create_budget(caller: Caller, new: NewBudget) -> BudgetStatus:
         account=whose.account,
         scope=whose.scope,
         subjects=whose.ids,
-        amount_nanos=new.amount_nanos,
+        amount_nanos=_bounded(new.amount_nanos),
         currency=new.currency,
         period=new.period,
     )
@@ -78,8 +80,14 @@ async def create_budget(caller: Caller, new: NewBudget) -> BudgetStatus:
 
 async def update_budget(caller: Caller, change: BudgetChange) -> BudgetStatus:
     """Give a budget another amount."""
-    command = UpdateBudget(change.id, change.amount_nanos)
+    command = UpdateBudget(change.id, _bounded(change.amount_nanos))
     return await caller.services.state.call("update_budget", command, BudgetStatus)
+
+
+def _bounded(amount_nanos: int) -> int:
+    if amount_nanos > AMOUNT_MAX:
+        raise BadRequest("`amount_nanos` is more than 10^30. Is a unit mistaken for its billionth?")
+    return amount_nanos
 
 
 async def delete_budget(caller: Caller, asked: ById) -> Removed:

@@ -24,7 +24,8 @@ ACCOUNT, OTHERS = "111111111111", "222222222222"
 BUDGET = BudgetStatus(
     id="bud-1", name="b", account=ACCOUNT, scope=Scope.ACCOUNT, subjects=(ACCOUNT,),
     amount_nanos=100, currency="USD", period=Period.DAY, created_ms=1, spent_nanos=60,
-    held_nanos=30, left_nanos=10, over_nanos=0, started_ms=0, renews_ms=5,
+    held_nanos=30, left_nanos=10, over_nanos=0, started_ms=0, renews_ms=5, amount="0.0000001",
+    spent="0.00000006", held="0.00000003", left="0.00000001", over="0.00",
 )  # fmt: skip
 LIMIT = LimitStatus(
     id="lim-1", name="l", account=ACCOUNT, scope=Scope.ACCOUNT, subjects=(ACCOUNT,), model=None,
@@ -94,6 +95,8 @@ async def test_whom_a_budget_bounds_is_named_as_people_name_it(api: Api) -> None
     )
     other = await asked_with(api, "/budgets", {**new, "account": "other", "project": "default"})
     assert (other.account, other.scope, other.subjects) == (OTHERS, Scope.PROJECT, ("proj-two",))
+    large = await asked_with(api, "/budgets", {**new, "amount_nanos": 10**30})
+    assert large.amount_nanos == 10**30
     by_id = await asked_with(api, "/budgets", {**new, "project": "proj-one"})
     assert by_id.subjects == ("proj-one",)
 
@@ -121,6 +124,7 @@ def _members(struct: Any) -> dict[str, Any]:
         ({"key": "key-other"}, 404),
         ({"account": "nobody"}, 404),
         ({"amount_nanos": -1}, 400),
+        ({"amount_nanos": 10**30 + 1}, 400),
         ({"currency": "dollars"}, 400),
         ({"period": "week"}, 400),
         ({"name": " n"}, 400),

@@ -28,6 +28,7 @@ def record(request_id: str, at_ms: int = 5, account: str = "111111111111") -> Us
         quantities={"input_tokens": 3},
         amount_nanos=60,
         currency="USD",
+        amount="0.00000006",
     )
 
 
