@@ -11,12 +11,14 @@ ROWS = "src/craton/fleet/placement_rows.py"
 PARTS = "src/craton/fleet/placement_parts.py"
 VICTIMS = "src/craton/fleet/placement_victims.py"
 SUBSETS = "src/craton/fleet/subsets.py"
+OCCUPANCY = "src/craton/fleet/occupancy.py"
 
 POOL_TEST = "tests/unit/fleet/test_pool.py::"
 PLACEMENT_TEST = "tests/unit/fleet/test_placement.py::"
 LEAVES_TEST = "tests/unit/fleet/test_placement_leaves.py::"
 PARTS_TEST = "tests/unit/fleet/test_placement_parts.py::"
 VICTIMS_TEST = "tests/unit/fleet/test_placement_victims.py::"
+OCCUPANCY_TEST = "tests/unit/fleet/test_occupancy.py::"
 SUBSETS_TEST = "tests/unit/fleet/test_subsets.py::"
 BRUTE_FORCE = PLACEMENT_TEST + "test_no_place_is_better_than_the_one_chosen"
 
@@ -26,9 +28,9 @@ MUTANTS = (
         (
             Edit(
                 POOL,
-                "        if wrong.any() or not _ascending(hosts) or not masks.all():\n"
+                "        if wrong.any() or not _ascends(hosts) or not masks.all():\n"
                 '            raise Internal(f"Chips that aren\'t free',
-                "        if not _ascending(hosts) or not masks.all():\n"
+                "        if not _ascends(hosts) or not masks.all():\n"
                 '            raise Internal(f"Chips that aren\'t free',
             ),
         ),
@@ -44,15 +46,31 @@ MUTANTS = (
         (
             Edit(
                 POOL,
-                "~(self.taken[hosts] | self.broken[hosts]) & self.full\n        after *=",
-                "~self.taken[hosts] & self.full\n        after *=",
+                "        after |= self.broken.take(hosts)\n",
+                "",
             ),
         ),
         POOL_TEST + "test_a_chip_that_breaks_while_it_is_held_is_not_offered_when_it_comes_back",
     ),
     Mutant(
+        "a whole host is free when it comes back, whatever is wrong with it",
+        (Edit(POOL, " > self.broken.take(hosts)\n", "\n"),),
+        POOL_TEST + "test_whole_hosts_come_back_free_but_those_that_something_is_wrong_with",
+    ),
+    Mutant(
+        "whole hosts draw nothing",
+        (Edit(POOL, "            self._draw(rows, -step * self.layout.draw_w)\n",
+              "            pass\n"),),
+        POOL_TEST + "test_whole_hosts_come_back_free_but_those_that_something_is_wrong_with",
+    ),
+    Mutant(
+        "what the largest leaves hold is not counted again",
+        (Edit(POOL, "        np.add.accumulate(free[::-1], out=held[1:size])\n", ""),),
+        POOL_TEST + "test_counts_agree_after_any_changes_and_inverses_undo_them_all",
+    ),
+    Mutant(
         "a host draws again for each part of it",
-        (Edit(POOL, "self._power(hosts[before == 0], ", "self._power(hosts, "),),
+        (Edit(POOL, "self._power(rows, before == 0, ", "self._power(rows, before >= 0, "),),
         POOL_TEST + "test_a_host_draws_from_its_first_chip_to_its_last",
     ),
     Mutant(
@@ -80,6 +98,24 @@ MUTANTS = (
         "whole leaves are broken as gladly as others",
         (Edit(CHOICE, "    rows = rows[has_fewest]\n", ""),),
         BRUTE_FORCE,
+    ),
+    Mutant(
+        "whole leaves that are kept aren't passed over",
+        (Edit(LEAVES, "        last: Places = first + np.minimum(kept, most_kept)\n",
+              "        last: Places = first\n"),),
+        BRUTE_FORCE,
+    ),
+    Mutant(
+        "units that one alone sat on stay taken",
+        (Edit(OCCUPANCY, "            self._shift_alike(units, min(now_s, end_s), end_s, 1, undo)\n",
+              ""),),
+        OCCUPANCY_TEST + "test_what_is_free_and_drawn_is_what_those_who_sit_there_leave",
+    ),
+    Mutant(
+        "who sits on a unit that is set apart takes another one too",
+        (Edit(OCCUPANCY, "            count -= int(np.count_nonzero(self._is_apart.take(units)))\n",
+              "            pass\n"),),
+        OCCUPANCY_TEST + "test_what_is_free_and_drawn_is_what_those_who_sit_there_leave",
     ),
     Mutant(
         "the largest leaves are used although smaller ones fit",

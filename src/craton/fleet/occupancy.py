@@ -17,6 +17,7 @@ Undo = list[Callable[[], None]]
 Units = NDArray[np.int32]
 """Units in ascending order, once each."""
 _Times = NDArray[np.int64]
+_Holders = NDArray[np.int32]
 
 _NOBODY = 0
 _SEVERAL = -1
@@ -36,7 +37,7 @@ class Occupancy:
         self._unit_w = unit_w
         self._ends: _Times = np.zeros(units, np.int64)
         """By unit: when the last of its holders ends; 0 where there is none."""
-        self._holder: NDArray[np.int32] = np.zeros(units, np.int32)
+        self._holder: _Holders = np.zeros(units, np.int32)
         """By unit: the number of who alone holds it."""
         self._several: dict[int, dict[int, int]] = {}
         """Of units that more than one holds: by the holder's number, its end."""
@@ -59,7 +60,7 @@ class Occupancy:
             watts is None or watts.free(now_s, until_s) >= count * self._unit_w
         ):
             return True  # whoever sits there now
-        starts = self._starts(units, now_s, until_s)
+        starts = _starts(self._ends.take(units), now_s, until_s)
         if not _is_free(self._calendar, _counted(starts[~self._is_apart[units]]), until_s, 1):
             return False
         return watts is None or _is_free(watts, _counted(starts), until_s, self._unit_w)
@@ -67,28 +68,34 @@ class Occupancy:
     def hold(self, holder: str, units: Units, now_s: int, until_s: int | None, undo: Undo) -> None:
         """Sit on units until then (None: until told otherwise), whatever was promised."""
         end_s = until_s if until_s is not None else FOREVER_S
-        starts = self._starts(units, now_s, end_s)
-        self._shift(units, starts, end_s, -1, undo)
-        self._keep(units, undo)
+        ends, holders = self._keep(units, undo)
         number = self._number(holder, undo)
-        shared = self._holder[units] != _NOBODY
-        if shared.any():
+        if np.count_nonzero(holders):
+            self._shift(units, _starts(ends, now_s, end_s), end_s, -1, undo)
+            shared = holders != _NOBODY
             self._share(units[shared].tolist(), number, end_s)
             units = units[~shared]
-        self._ends[units] = end_s
-        self._holder[units] = number
+        else:
+            self._shift_alike(units, min(now_s, end_s), end_s, -1, undo)
+        self._ends.put(units, end_s)
+        self._holder.put(units, number)
 
     def drop(self, holder: str, units: Units, now_s: int, undo: Undo) -> None:
         """Get up from units; what others sit on stays taken."""
         number = self._numbers.pop(holder)
         undo.append(lambda: self._numbers.__setitem__(holder, number))
-        before = self._ends[units]
-        self._keep(units, undo)
-        alone = self._holder[units] == number
+        before, holders = self._keep(units, undo)
+        alone = holders == number
+        if len(units) == np.count_nonzero(alone) > 0:
+            # Who holds units alone holds all of them until its own end.
+            self._ends.put(units, 0)
+            self._holder.put(units, _NOBODY)
+            end_s = int(before[0])
+            self._shift_alike(units, min(now_s, end_s), end_s, 1, undo)
+            return
         self._ends[units[alone]] = 0
         self._holder[units[alone]] = _NOBODY
-        if not alone.all():
-            self._leave(units[~alone].tolist(), number)
+        self._leave(units[~alone].tolist(), number)
         left = np.maximum(self._ends[units], now_s)
         for end_s in np.unique(before[left < before]).tolist():
             freed = (before == end_s) & (left < end_s)
@@ -143,11 +150,6 @@ class Occupancy:
 
         undo.append(back)
 
-    def _starts(self, units: Units, now_s: int, until_s: int) -> _Times:
-        """By unit: from when on holding it until then takes something of the calendars."""
-        ends = self._ends[units]
-        return np.minimum(np.maximum(ends, now_s, out=ends), until_s, out=ends)
-
     def _shift(self, units: Units, starts: _Times, end_s: int, step: int, undo: Undo) -> None:
         """Move the calendars by each of the units, from its own start to one end."""
         counted = _counted(starts)
@@ -160,10 +162,23 @@ class Occupancy:
         for start, count in counted:
             _move(self._calendar, start, end_s, step * count, undo)
 
-    def _keep(self, units: Units, undo: Undo) -> None:
-        """Note how these units are held now."""
-        ends, holders = self._ends[units], self._holder[units]
-        several = {unit: self._several[unit].copy() for unit in units[holders == _SEVERAL].tolist()}
+    def _shift_alike(self, units: Units, start_s: int, end_s: int, step: int, undo: Undo) -> None:
+        """The same for units that all have one start."""
+        count = len(units)
+        if self._watts is not None:
+            _move(self._watts, start_s, end_s, step * count * self._unit_w, undo)
+        if self._apart:
+            count -= int(np.count_nonzero(self._is_apart.take(units)))
+        if count:
+            _move(self._calendar, start_s, end_s, step * count, undo)
+
+    def _keep(self, units: Units, undo: Undo) -> tuple[_Times, _Holders]:
+        """Note how these units are held now: until when, and by whom."""
+        ends, holders = self._ends.take(units), self._holder.take(units)
+        several = {
+            unit: self._several[unit].copy()
+            for unit in (units[holders == _SEVERAL].tolist() if self._several else ())
+        }
 
         def back() -> None:
             for unit in units[self._holder[units] == _SEVERAL].tolist():
@@ -172,6 +187,7 @@ class Occupancy:
             self._ends[units], self._holder[units] = ends, holders
 
         undo.append(back)
+        return ends, holders
 
     def _number(self, holder: str, undo: Undo) -> int:
         assert holder not in self._numbers, f"{holder} sits already"
@@ -204,12 +220,17 @@ class Occupancy:
                 del self._several[unit]
 
 
+def _starts(ends: _Times, now_s: int, until_s: int) -> _Times:
+    """By unit held until then, when on holding it until another moment takes more of it."""
+    return np.minimum(np.maximum(ends, now_s), until_s)
+
+
 def _counted(starts: _Times) -> list[tuple[int, int]]:
     """How many units start at each moment, the earliest first."""
     if not len(starts):
         return []
     first = int(starts[0])
-    if (starts == first).all():
+    if np.count_nonzero(starts == first) == len(starts):
         return [(first, len(starts))]
     moments, counts = np.unique(starts, return_counts=True)
     return list(zip(moments.tolist(), counts.tolist(), strict=True))

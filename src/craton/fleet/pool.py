@@ -21,6 +21,7 @@ from craton.kernel.errors import Internal
 Masks = NDArray[np.uint32]
 Flags = NDArray[np.bool_]
 _SHOWN_MAX = 5
+_NOTHING = np.uint32(0)
 
 
 class Pool:
@@ -73,7 +74,11 @@ class Pool:
         A chip that can't be taken (held already, broken, or on a host that isn't usable) is a fault
         of ours: Internal, and nothing is taken.
         """
-        self._take(hosts, masks, of=self.offered.take(hosts))
+        of = self.offered.take(hosts)
+        if self._is_full(of) and self._is_full(masks) and _ascends(hosts):
+            self._move_whole(hosts, self.full, -1)
+        else:
+            self._take(hosts, masks, of=of)
 
     def restore(self, hosts: Numbers, masks: Masks) -> None:
         """Take chips for a lease that already holds them: also on hosts not usable any more."""
@@ -99,7 +104,7 @@ class Pool:
 
     def _take(self, hosts: Numbers, masks: Masks, *, of: Masks) -> None:
         wrong = masks & ~of
-        if np.count_nonzero(wrong) or not _is_in_order(hosts, masks):
+        if wrong.any() or not _ascends(hosts) or not masks.all():
             raise Internal(f"Chips that aren't free were taken, {_shown(hosts, masks, wrong)}.")
         before = self.taken.take(hosts)
         self.taken.put(hosts, before | masks)
@@ -113,14 +118,36 @@ class Pool:
         A chip that nobody holds is a fault of ours: Internal, and nothing is released.
         """
         before = self.taken.take(hosts)
+        if self._is_full(before) and self._is_full(masks) and self._is_sound(hosts):
+            self._move_whole(hosts, _NOTHING, 1)
+            return
         wrong = masks & ~before
-        if np.count_nonzero(wrong) or not _is_in_order(hosts, masks):
+        if wrong.any() or not _ascends(hosts) or not masks.all():
             raise Internal(f"Chips that nobody holds came back, {_shown(hosts, masks, wrong)}.")
         after = before & ~masks
         leaves, rows = self.layout.place_of(hosts)
         self._power(rows, after == 0, -self.layout.draw_w)
         self.taken.put(hosts, after)
         self._changed(hosts, leaves, rows)
+
+    def _is_full(self, masks: Masks) -> bool:
+        """Whether there are masks, each that of a whole host."""
+        # Counting is several times faster than `all` and `any`.
+        return len(masks) == int(np.count_nonzero(masks == self.full)) > 0
+
+    def _is_sound(self, hosts: Numbers) -> bool:
+        """Whether hosts, in order, are free as soon as nobody holds them."""
+        is_whole = self.usable.take(hosts) > self.broken.take(hosts)
+        return len(hosts) == int(np.count_nonzero(is_whole)) and _ascends(hosts)
+
+    def _move_whole(self, hosts: Numbers, taken: np.uint32, step: int) -> None:
+        """Take free hosts as a whole, or make them free: what most gangs do, and most quickly."""
+        leaves, rows = self.layout.place_of(hosts)
+        if self.layout.draw_w:
+            self._draw(rows, -step * self.layout.draw_w)
+        self.taken.put(hosts, taken)
+        self.offered.put(hosts, taken ^ self.full)
+        self._count_free(leaves, rows, np.full(len(hosts), step, np.int32))
 
     def set_usable(self, host: int, value: bool) -> bool:
         """Say whether what is free on a host may be given away; returns whether that changed."""
@@ -158,16 +185,17 @@ class Pool:
 
     def _power(self, rows: Numbers, which: Flags, draw_w: int) -> None:
         """Hosts in these rows, in their order, begin to draw, or with a negative draw end."""
-        count = int(np.count_nonzero(which)) if draw_w else 0
-        if count:
-            some = rows if count == len(rows) else rows[which]
-            power_rows = self.layout.power_rows
-            if some[0] == some[-1]:
-                self.power.add([(int(power_rows[some[0]]), count)], draw_w)
-            else:
-                each, counts = np.unique(some, return_counts=True)
-                pairs = zip(power_rows[each].tolist(), counts.tolist(), strict=True)
-                self.power.add(list(pairs), draw_w)
+        if draw_w and which.any():
+            self._draw(rows[which], draw_w)
+
+    def _draw(self, rows: Numbers, draw_w: int) -> None:
+        power_rows = self.layout.power_rows
+        if rows[0] == rows[-1]:
+            self.power.add([(int(power_rows[rows[0]]), len(rows))], draw_w)
+        else:
+            each, counts = np.unique(rows, return_counts=True)
+            pairs = zip(power_rows[each].tolist(), counts.tolist(), strict=True)
+            self.power.add(list(pairs), draw_w)
 
     def _changed_one(self, host: int) -> None:
         hosts = np.array([host], np.int32)
@@ -183,18 +211,19 @@ class Pool:
         self.offered.put(hosts, after)
         was_free, is_free = before == self.full, after == self.full
         if was_free.tobytes() != is_free.tobytes():
-            np.add.at(self.leaf_free, leaves, np.subtract(is_free, was_free, dtype=np.int32))
-            first, last = int(rows[0]), int(rows[-1])
-            for row in (first,) if first == last else dict.fromkeys(rows.tolist()):
-                self._recount(row)
+            self._count_free(leaves, rows, np.subtract(is_free, was_free, dtype=np.int32))
         self._count_partly(leaves, before, was_free, -1)
         self._count_partly(leaves, after, is_free, 1)
 
+    def _count_free(self, leaves: Numbers, rows: Numbers, steps: Numbers) -> None:
+        np.add.at(self.leaf_free, leaves, steps)
+        first, last = int(rows[0]), int(rows[-1])
+        for row in (first,) if first == last else dict.fromkeys(rows.tolist()):
+            self._recount(row)
+
     def _count_partly(self, leaves: Numbers, masks: Masks, free: Flags, step: int) -> None:
-        # Gangs of whole hosts, the most there are: all of them free, or all of them taken.
-        offering = np.count_nonzero(masks)
-        if offering and np.count_nonzero(free) < offering:
-            some = ~free & (masks != 0)
+        some = ~free & (masks != 0)
+        if some.any():
             masks = masks[some]
             rows = self.layout.row_of_leaf[leaves[some]]
             np.add.at(self.partly, (np.bitwise_count(masks), rows), step)
@@ -244,11 +273,9 @@ class Pool:
             assert (self.partly_by_mask == masks).all(), "partly free hosts by mask"
 
 
-def _is_in_order(hosts: Numbers, masks: Masks) -> bool:
-    """Whether hosts ascend, once each, with some chip of each."""
-    # Counting is several times faster than `all`.
-    ascends = np.count_nonzero(hosts[1:] > hosts[:-1])
-    return len(hosts) - int(ascends) <= 1 and int(np.count_nonzero(masks)) == len(masks)
+def _ascends(hosts: Numbers) -> bool:
+    """Whether hosts ascend, once each."""
+    return len(hosts) - int(np.count_nonzero(hosts[1:] > hosts[:-1])) <= 1
 
 
 def _shown(hosts: Numbers, masks: Masks, wrong: Masks) -> str:

@@ -43,6 +43,7 @@ class PoolBook:
         self.watts = watts if self._unit_w else None
         self.occupancy = Occupancy(self.all_units, self.calendar, self.watts, self._unit_w)
         self._racks: dict[int, str] = {}
+        self._numbers = [str(number) for number in range(1, pool.layout.leaf_hosts_max + 1)]
 
     def units_of(self, hosts: Numbers) -> list[int]:
         """The units that some hosts belong to, once each."""
@@ -52,8 +53,9 @@ class PoolBook:
         """The same as an array, of hosts that ascend."""
         if self.plan.ultraserver is None:
             return hosts
-        leaves = self.pool.layout.leaf_of_host[hosts]
-        is_first = np.ones(len(leaves), np.bool_)
+        leaves = self.pool.layout.leaf_of_host.take(hosts)
+        is_first = np.empty(len(leaves), np.bool_)
+        is_first[:1] = True
         np.not_equal(leaves[1:], leaves[:-1], out=is_first[1:])
         return leaves[is_first]
 
@@ -266,20 +268,11 @@ class PoolBook:
     def names(self, hosts: Sequence[int]) -> list[str]:
         """The names of hosts, in their order."""
         layout = self.pool.layout
-        at = np.array(hosts, np.int32)
-        leaves = layout.leaf_of_host[at]
-        numbers = at - layout.leaf_start[leaves] + 1
-        found: list[str] = []
-        last, rack = -1, ""
-        for leaf, number in zip(leaves.tolist(), numbers.tolist(), strict=True):
-            if leaf != last:
-                last, rack = leaf, self._rack(leaf)
-            found.append(f"{rack}{number}")
-        return found
-
-    def _rack(self, leaf: int) -> str:
-        """The path of a leaf's hosts, made once."""
-        known = self._racks.get(leaf)
-        if known is None:
-            known = self._racks[leaf] = f"{self.plan.leaf_name(leaf)}/"
-        return known
+        at = np.array(hosts, np.intp)
+        leaves = layout.leaf_of_host.take(at)
+        at -= layout.leaf_start.take(leaves)
+        numbers, racks = self._numbers, self._racks
+        within = leaves.tolist()
+        for leaf in {*within}.difference(racks):
+            racks[leaf] = f"{self.plan.leaf_name(leaf)}/"
+        return [racks[leaf] + numbers[k] for leaf, k in zip(within, at.tolist(), strict=True)]

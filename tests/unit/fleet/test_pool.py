@@ -59,6 +59,23 @@ def test_a_chip_that_breaks_while_it_is_held_is_not_offered_when_it_comes_back()
     pool.check()
 
 
+def test_whole_hosts_come_back_free_but_those_that_something_is_wrong_with() -> None:
+    pool = pool_of([[3], [1]])
+    occupy(pool, 0, 1, 2, 3)
+    pool.fail_chip(0, 1)
+    pool.set_usable(2, False)
+    pool.release(hosts_of(0, 1), masks_of(15, 15))
+    pool.release(hosts_of(2, 3), masks_of(15, 15))
+    assert pool.offered.tolist() == [0b1101, 15, 0, 15]
+    assert pool.free_hosts == 2
+    pool.check()
+    occupy(pool, 1, 3)
+    assert pool.power.row_used_w.tolist() == [DRAW_W, DRAW_W]
+    pool.release(hosts_of(1, 3), masks_of(15, 15))
+    assert pool.power.site_used_w == 0
+    pool.check()
+
+
 def test_chips_that_nobody_holds_do_not_come_back() -> None:
     pool = pool_of([[2]])
     occupy(pool, 0, mask=0b0001)
