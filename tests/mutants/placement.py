@@ -107,8 +107,7 @@ MUTANTS = (
     ),
     Mutant(
         "units that one alone sat on stay taken",
-        (Edit(OCCUPANCY, "            self._shift_alike(units, min(now_s, end_s), end_s, 1, undo)\n",
-              ""),),
+        (Edit(OCCUPANCY, "min(now_s, end_s), end_s, 1, undo)", "end_s, end_s, 1, undo)"),),
         OCCUPANCY_TEST + "test_what_is_free_and_drawn_is_what_those_who_sit_there_leave",
     ),
     Mutant(
