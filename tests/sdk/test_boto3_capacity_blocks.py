@@ -196,6 +196,9 @@ def test_a_block_is_bought_once_however_often_its_offering_is(ec2: Any, alice: N
     assert block["CapacityReservationIds"] == [made["CapacityReservationId"]]
     again = ec2.purchase_capacity_block(**order)
     assert again["CapacityReservation"] == made
+    for other in ({"InstancePlatform": "Windows"}, {"TagSpecifications": []}):
+        told = refused(ec2.purchase_capacity_block, **{**order, **other})
+        assert told[:2] == ("IdempotentParameterMismatch", 400)
     described = ec2.describe_capacity_reservations(
         CapacityReservationIds=[made["CapacityReservationId"]]
     )
@@ -258,6 +261,10 @@ def test_a_block_is_made_longer_and_its_history_says_so(ec2: Any) -> None:
     assert extension["UpfrontFee"] == offer["UpfrontFee"]
     again = ec2.purchase_capacity_block_extension(**order)["CapacityBlockExtensions"]
     assert again == [extension]
+    other = bought(ec2)["CapacityReservation"]["CapacityReservationId"]
+    elsewhere = {**order, "CapacityReservationId": other}
+    told = refused(ec2.purchase_capacity_block_extension, **elsewhere)
+    assert told[:2] == ("InvalidParameterValue", 400), "its offering says of which block it is"
     (longer,) = ec2.describe_capacity_reservations(CapacityReservationIds=[id])[
         "CapacityReservations"
     ]

@@ -10,6 +10,7 @@ import pytest
 
 from craton.access.contract import NewKey
 from craton.cli.connection import Connection
+from craton.kernel.errors import Conflict
 from tests.fakes.capacity import (
     craton_with_fleet,
     ec2_client,
@@ -104,11 +105,72 @@ def test_a_reservation_is_made_changed_and_cancelled(ec2: Any) -> None:
 
 def test_a_client_token_makes_one_reservation(ec2: Any) -> None:
     made = created(ec2, ClientToken="once")
+    id = made["CapacityReservationId"]
     assert created(ec2, ClientToken="once") == made
-    params = {"InstanceType": H200, "InstancePlatform": LINUX, "InstanceCount": 2}
-    code = refused(ec2.create_capacity_reservation, ClientToken="once", **params)[0]
-    assert code == "IdempotentParameterMismatch"
-    cancelled(ec2, made["CapacityReservationId"])
+    # EC2 leaves the zone out of what it compares.
+    assert created(ec2, ClientToken="once", AvailabilityZone="south") == made
+    ec2.modify_capacity_reservation(CapacityReservationId=id, InstanceCount=2)
+    assert created(ec2, ClientToken="once")["CapacityReservationId"] == id
+    tagged = {"ResourceType": "capacity-reservation", "Tags": [{"Key": "a", "Value": "b"}]}
+    for other in (
+        {"InstanceCount": 2},
+        {"InstancePlatform": "Windows"},
+        {"InstanceMatchCriteria": "targeted"},
+        {"EndDate": TOMORROW},
+        {"TagSpecifications": [tagged]},
+    ):
+        params = {"InstanceType": H200, "InstancePlatform": LINUX, "InstanceCount": 1, **other}
+        told = refused(ec2.create_capacity_reservation, ClientToken="once", **params)
+        assert told[:2] == ("IdempotentParameterMismatch", 400), other
+    cancelled(ec2, id)
+
+
+def test_a_client_token_is_of_one_request_of_any_kind(ec2: Any, leases: Connection) -> None:
+    mismatch = ("IdempotentParameterMismatch", 400)
+    source = created(ec2, 4, ClientToken="source")["CapacityReservationId"]
+    split = {"SourceCapacityReservationId": source, "InstanceCount": 1, "ClientToken": "split"}
+    call = ec2.create_capacity_reservation_by_splitting
+    part = call(**split)["DestinationCapacityReservation"]["CapacityReservationId"]
+    assert refused(call, **{**split, "InstanceCount": 2})[:2] == mismatch
+    assert refused(call, **{**split, "ClientToken": "source"})[:2] == mismatch
+    third = created(ec2)["CapacityReservationId"]
+    move = {
+        "SourceCapacityReservationId": source,
+        "DestinationCapacityReservationId": part,
+        "InstanceCount": 1,
+        "ClientToken": "moved",
+    }
+    call = ec2.move_capacity_reservation_instances
+    assert call(**move)["InstanceCount"] == 1
+    for other in ({"InstanceCount": 2}, {"DestinationCapacityReservationId": third}):
+        assert refused(call, **{**move, **other})[:2] == mismatch
+    assert read(ec2, source)["TotalInstanceCount"] == 2
+    fleet = {
+        "InstanceTypeSpecifications": [specification(H200, Priority=1)],
+        "TotalTargetCapacity": 1,
+        "ClientToken": "fleet",
+    }
+    call = ec2.create_capacity_reservation_fleet
+    made = call(**fleet)["CapacityReservationFleetId"]
+    assert call(**fleet)["CapacityReservationFleetId"] == made
+    zone = {
+        "InstanceTypeSpecifications": [specification(H200, Priority=1, AvailabilityZone="south")]
+    }
+    assert call(**{**fleet, **zone})["CapacityReservationFleetId"] == made
+    for other in (
+        {"TotalTargetCapacity": 2},
+        {"InstanceTypeSpecifications": [specification(H200, Priority=2)]},
+        {"EndDate": TOMORROW},
+    ):
+        assert refused(call, **{**fleet, **other})[:2] == mismatch
+    ec2.cancel_capacity_reservation_fleets(CapacityReservationFleetIds=[made])
+    wish = {"reservation": source, "hosts": 1, "client_token": "lease"}
+    lease = leases.post("/leases", dict[str, Any], wish)
+    assert leases.post("/leases", dict[str, Any], wish)["id"] == lease["id"]
+    with pytest.raises(Conflict, match="was used with other parameters"):
+        leases.post("/leases", dict[str, Any], {**wish, "purpose": "other"})
+    leases.delete(f"/leases/{lease['id']}", dict[str, Any])
+    cancelled(ec2, source, part, third)
 
 
 def test_a_zone_may_be_named_by_its_id(ec2: Any) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from craton.fleet import terms
 from craton.fleet.charges import LEASE_METERS, Charges
+from craton.fleet.client_tokens import check_same, digest_of
 from craton.fleet.contract import EndLease, RequestLease
 from craton.fleet.fleet import Fleet, find_lease_by_token
 from craton.fleet.inside import place_inside
@@ -50,6 +51,7 @@ class LeaseDesk:
         if command.client_token is not None:
             made = find_lease_by_token(transaction, owner.account, command.client_token)
             if made is not None:
+                check_same(made.digest, command, command.client_token)
                 return made
         if command.reservation is not None:
             return self._inside(transaction, command)
@@ -89,7 +91,7 @@ class LeaseDesk:
             raise BadRequest(f"A lease of {command.seconds} s; ask for one second or more.")
         return Lease(
             id=self._ids.resource_id("lease-"),
-            kind=command.kind,
+            kind=command.kind if command.reservation is None else LeaseKind.RESERVED,
             account=command.owner.account,
             project=command.owner.project,
             principal=command.owner.principal,
@@ -107,6 +109,7 @@ class LeaseDesk:
             until_s=None if command.seconds is None else now_s + command.seconds,
             seconds=command.seconds,
             is_by_chips=command.hosts is None,
+            digest=None if command.client_token is None else digest_of(command),
             is_one_row=command.is_one_row,
             is_one_leaf=command.is_one_leaf,
             hosts_per_leaf_max=command.hosts_per_leaf_max,
@@ -188,8 +191,7 @@ class LeaseDesk:
                 code="IncorrectState",
             )
         asked = demand(command, reservation.chips_per_host)
-        kind = msgspec.structs.replace(command, kind=LeaseKind.RESERVED)
-        lease = self._new(transaction, kind, [book], asked)
+        lease = self._new(transaction, command, [book], asked)
         found = place_inside(
             book.pool.layout,
             reservation.hosts,

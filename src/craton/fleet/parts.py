@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from craton.fleet import terms
+from craton.fleet.client_tokens import check_same, digest_of
 from craton.fleet.fleet import Fleet
 from craton.fleet.records import Reservation, ReservationKind, ReservationState
 from craton.fleet.reservation_contract import MoveHosts, SplitReservation
@@ -32,11 +33,9 @@ class Parts:
         """Make a new reservation of unused hosts; the same client token makes the same one."""
         owner = command.owner
         source = self._promises.find(command.source, owner.account)
-        if command.client_token is not None:
-            id = self._fleet.by_token.get((owner.account, command.client_token))
-            again = self._fleet.reservations.get(id) if id is not None else None
-            if again is not None:
-                return source, again
+        again = self._promises.known(owner.account, command.client_token, command)
+        if again is not None:
+            return source, again
         if command.hosts >= source.total_hosts:
             raise BadRequest(
                 f"InstanceCount is {command.hosts}, and {source.id} has {source.total_hosts}: one "
@@ -61,6 +60,7 @@ class Parts:
             created_ms=transaction.now_ms,
             currency=source.currency,
             client_token=command.client_token,
+            digest=None if command.client_token is None else digest_of(command),
             hosts=hosts,
             billed_s=now_s,
             platform=source.platform,
@@ -76,8 +76,7 @@ class Parts:
         """
         source = self._promises.find(command.source, command.account)
         destination = self._promises.find(command.destination, command.account)
-        token = command.client_token
-        if token is not None and token in destination.moves:
+        if self._is_moved(command):
             return source, destination
         if source.id == destination.id:
             raise BadRequest(
@@ -102,12 +101,28 @@ class Parts:
             destination,
             units=destination.units + source.units - left.units,
             hosts=tuple(sorted((*destination.hosts, *hosts))),
-            moves=(*destination.moves, *([token] if token is not None else []))[-MOVES_KEPT_MAX:],
+            moves=(*destination.moves, *_moves(command))[-MOVES_KEPT_MAX:],
         )
         if not left.units:
             end_s = transaction.now_ms // 1000 if left.end_s is None else left.end_s
             left = msgspec.structs.replace(left.to(ReservationState.CANCELLED), end_s=end_s)
         return self._fleet.put(transaction, left), self._fleet.put(transaction, larger)
+
+    def _is_moved(self, command: MoveHosts) -> bool:
+        """Whether a client's token moved these hosts before; Conflict if it moved others."""
+        token = command.client_token
+        if token is None:
+            return False
+        mine = (each for each in self._fleet.reservations.values() if each.moves)
+        for each in mine:
+            if each.account != command.account:
+                continue
+            for move in each.moves:
+                name, digest = _parsed(move)
+                if name == token:
+                    check_same(digest, command, token)
+                    return True
+        return False
 
     def _give(
         self, transaction: Transaction, source: Reservation, hosts: int
@@ -151,3 +166,15 @@ class Parts:
             )
         if reservation.state is not ReservationState.ACTIVE:
             raise Conflict(f"{reservation.id} is {reservation.state}.", code="IncorrectState")
+
+
+def _moves(command: MoveHosts) -> list[str]:
+    """What is kept of a move's token."""
+    token = command.client_token
+    return [] if token is None else [f"{token} {digest_of(command)}"]
+
+
+def _parsed(move: str) -> tuple[str, str | None]:
+    """A token and its digest; of a version of before, which kept none, the token alone."""
+    token, _, digest = move.rpartition(" ")
+    return (token, digest) if token else (digest, None)

@@ -109,7 +109,9 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     fleet: str | None = None
     """The fleet of reservations that it is part of."""
     moves: tuple[str, ...] = ()
-    """The client's tokens of the latest moves of hosts into it."""
+    """The client's tokens of the latest moves of hosts into it, each with a digest of the move."""
+    digest: str | None = None
+    """Of what was asked with the client's token."""
 
     @property
     def total_hosts(self) -> int:
@@ -163,6 +165,8 @@ class ReservationFleet(msgspec.Struct, frozen=True, kw_only=True):
     client_token: str | None = None
     tags: dict[str, str] = {}
     is_cancelled: bool = False
+    digest: str | None = None
+    """Of what was asked with the client's token."""
 
 
 class LeaseKind(StrEnum):
@@ -255,6 +259,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """Where it may be placed while it waits."""
     is_by_chips: bool = False
     """Whether it asked for chips in all, on as few hosts as they take."""
+    digest: str | None = None
+    """Of what was asked with the client's token."""
     is_one_row: bool = False
     is_one_leaf: bool = False
     hosts_per_leaf_max: int | None = None

@@ -13,6 +13,7 @@ import msgspec
 
 from craton.fleet import terms
 from craton.fleet.calendar import FOREVER_S
+from craton.fleet.client_tokens import check_same, digest_of
 from craton.fleet.contract import CancelReservation, CreateReservation, ModifyReservation, Owner
 from craton.fleet.fleet import Fleet
 from craton.fleet.records import (
@@ -78,6 +79,7 @@ class ReservationFleets:
         owner, token = command.owner, command.client_token
         for known in self._known.values():
             if token is not None and (known.account, known.client_token) == (owner.account, token):
+                check_same(known.digest, command, token)
                 return self.view(known)
         _check(command.target, command.choices)
         order = sorted(
@@ -95,6 +97,7 @@ class ReservationFleets:
             end_s=command.end_s,
             created_ms=transaction.now_ms,
             client_token=token,
+            digest=None if token is None else digest_of(command),
             tags=command.tags,
         )
         grown = self._grow(transaction, made)

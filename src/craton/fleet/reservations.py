@@ -14,13 +14,13 @@ from craton.economics.prices import Rated
 from craton.fleet import terms
 from craton.fleet.binding import choose_hosts, choose_staying
 from craton.fleet.charges import Charges
+from craton.fleet.client_tokens import check_same, digest_of
 from craton.fleet.contract import (
     BuyOffer,
     CancelReservation,
     ConfirmPayment,
     CreateReservation,
     ModifyReservation,
-    Owner,
 )
 from craton.fleet.fleet import Fleet
 from craton.fleet.offers import OfferDesk, Sealed, extendable
@@ -61,7 +61,7 @@ class Promises:
         """Buy a block. The same offer bought again by its account is the same block."""
         owner = command.owner
         sealed = self._desk.open(command.offer, owner.account)
-        again = self._bought(owner, command.offer)
+        again = self.known(owner.account, command.offer, command)
         if again is not None:
             return again
         if sealed.extends is not None:
@@ -100,6 +100,7 @@ class Promises:
             amount_nanos=sealed.amount_nanos,
             block=self.new_id("cb-"),
             client_token=command.offer,
+            digest=digest_of(command),
             offer=command.offer,
             platform=command.platform,
             tags=command.tags,
@@ -110,9 +111,13 @@ class Promises:
             return reservation
         return self._pay(transaction, reservation)
 
-    def _bought(self, owner: Owner, offer: str) -> Reservation | None:
-        id = self.fleet.by_token.get((owner.account, offer))
-        return self.fleet.reservations.get(id) if id is not None else None
+    def known(self, account: str, token: str | None, command: msgspec.Struct) -> Reservation | None:
+        """What this command made when it came before; Conflict if another had its client token."""
+        id = None if token is None else self.fleet.by_token.get((account, token))
+        found = self.fleet.reservations.get(id) if id is not None else None
+        if found is not None and token is not None:
+            check_same(found.digest, command, token)
+        return found
 
     def _check_fresh(self, sealed: Sealed, offer: str) -> None:
         if self._desk.is_stale(sealed):
@@ -207,10 +212,9 @@ class Promises:
     def create(self, transaction: Transaction, command: CreateReservation) -> Reservation:
         """Keep hosts from now on. The same client token makes the same reservation."""
         owner = command.owner
-        if command.client_token is not None:
-            again = self._bought(owner, command.client_token)
-            if again is not None:
-                return self._same(again, command)
+        again = self.known(owner.account, command.client_token, command)
+        if again is not None:
+            return again
         book, hosts = self._room(command, transaction)
         rated = self._charges.hour(
             book.plan.type.name,
@@ -235,6 +239,7 @@ class Promises:
             created_ms=transaction.now_ms,
             currency=rated.currency,
             client_token=command.client_token,
+            digest=None if command.client_token is None else digest_of(command),
             platform=command.platform,
             is_targeted=command.is_targeted,
             tags=command.tags,
@@ -247,15 +252,6 @@ class Promises:
         self._promise(book, reservation, transaction)
         book.bind(hosts, transaction.undo)
         return self.fleet.add(transaction, reservation)
-
-    def _same(self, again: Reservation, command: CreateReservation) -> Reservation:
-        book = self.fleet.book(again.pool)
-        if (book.plan.type.name, again.total_hosts) != (command.instance_type, command.hosts):
-            raise BadRequest(
-                "The client token was used with other parameters. Use a new one.",
-                code="IdempotentParameterMismatch",
-            )
-        return again
 
     def _room(
         self, command: CreateReservation, transaction: Transaction

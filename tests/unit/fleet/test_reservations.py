@@ -287,7 +287,7 @@ def test_the_same_token_makes_the_same_reservation() -> None:
     first = reserve(world, token="t")
     world.restart()
     assert reserve(world, token="t").id == first.id
-    with pytest.raises(BadRequest, match="other parameters"):
+    with pytest.raises(Conflict, match="other parameters"):
         reserve(world, hosts=2, token="t")
 
 
