@@ -1,5 +1,6 @@
 """The fleet's answers in EC2's words, where a running fleet would have to be waited for."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,11 +13,23 @@ from craton.apis.ec2.capacity_words import check_id, fee
 from craton.apis.ec2.operation import Asked, Document, Place
 from craton.apis.ec2.table import operations
 from craton.apis.ec2.tags import given_tags
-from craton.fleet.contract import Reservations, ReservationsQuery, ReservationView
-from craton.fleet.records import Extension, ReservationKind, ReservationState
-from craton.fleet.reservation_contract import InstanceTypeView, Offered
+from craton.fleet.contract import Offers, Reservations, ReservationsQuery, ReservationView
+from craton.fleet.records import (
+    Extension,
+    FleetState,
+    ReservationKind,
+    ReservationState,
+    TypeChoice,
+)
+from craton.fleet.reservation_contract import (
+    FleetMember,
+    FleetOfReservations,
+    FleetsOfReservations,
+    InstanceTypeView,
+    Offered,
+)
 from craton.kernel.errors import BadRequest
-from tests.fakes.fleet_views import ACCOUNT, MIDNIGHT_S, reservation
+from tests.fakes.fleet_views import ACCOUNT, DAY_S, MIDNIGHT_S, offer, reservation
 
 PRINCIPAL = Principal(AccountId(ACCOUNT), ProjectId("p"), KeyId("k"), Role.MEMBER)
 ASKED = Asked(PRINCIPAL, Place("eu-central-1"), "", MIDNIGHT_S * 1000)
@@ -180,6 +193,226 @@ async def test_types_with_names_of_our_own_have_no_place_in_ec2s_shapes() -> Non
             "Location": "euc1-north",
         }
     ]
+
+
+MORNING = MIDNIGHT_S + 4 * 3600 + 55 * 60
+HALF_PAST_ELEVEN = MIDNIGHT_S + 11 * 3600 + 30 * 60
+WHERE = {
+    "InstanceType": "trn2u.48xlarge",
+    "InstanceCount": 8,
+    "AvailabilityZone": "north",
+    "ZoneType": "availability-zone",
+}
+PLACE = {**WHERE, "AvailabilityZoneId": "euc1-north"}
+FEE = {"UpfrontFee": "40320.00", "CurrencyCode": "USD"}
+
+
+async def test_an_offering_is_told_whole_its_length_in_hours_and_minutes() -> None:
+    state = Answering(search_offers=Offers([offer(start_s=MORNING, end_s=HALF_PAST_ELEVEN)]))
+    wanted = {"UltraserverType": "u-trn2x64", "UltraserverCount": 2, "CapacityDurationHours": 24}
+    (found,) = (await answer("DescribeCapacityBlockOfferings", state, **wanted))[
+        "CapacityBlockOfferings"
+    ]
+    # The example of the service model: from 04:55 to 11:30 are 6 hours and 35 minutes.
+    times = {
+        "StartDate": at(MORNING),
+        "EndDate": at(HALF_PAST_ELEVEN),
+        "CapacityBlockDurationHours": 6,
+        "CapacityBlockDurationMinutes": 35,
+    }
+    assert found == {
+        **WHERE,
+        **times,
+        **FEE,
+        "CapacityBlockOfferingId": "cbo-first",
+        "Tenancy": "default",
+        "UltraserverType": "u-trn2x64",
+        "UltraserverCount": 2,
+        "CapacityBlockOfferingSegments": [{**PLACE, **times, **FEE}],
+    }
+    whole = Answering(search_offers=Offers([offer()]))
+    (found,) = (await answer("DescribeCapacityBlockOfferings", whole, **wanted))[
+        "CapacityBlockOfferings"
+    ]
+    assert found["CapacityBlockDurationHours"] == 7 * 24
+    assert found["CapacityBlockDurationMinutes"] == 0
+
+
+async def test_a_block_is_told_whole() -> None:
+    one = reservation(
+        is_simulated=False, tags={"b": "2", "a": "1"}, created_ms=MIDNIGHT_S * 1000 - 500
+    )
+    state = Answering(reservations=Reservations([one]))
+    (found,) = (await answer("DescribeCapacityBlocks", state))["CapacityBlocks"]
+    assert found == {
+        "CapacityBlockId": one.block,
+        "UltraserverType": "u-trn2x64",
+        "AvailabilityZone": "north",
+        "AvailabilityZoneId": "euc1-north",
+        "CapacityReservationIds": [one.id],
+        "StartDate": at(MIDNIGHT_S),
+        "EndDate": at(MIDNIGHT_S + 7 * DAY_S),
+        "CreateDate": at(MIDNIGHT_S - 0.5),
+        "State": "active",
+        "Tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}],
+    }
+    loose = Answering(reservations=Reservations([reservation(ultraserver=None)]))
+    (found,) = (await answer("DescribeCapacityBlocks", loose))["CapacityBlocks"]
+    assert "UltraserverType" not in found
+
+
+async def test_a_reservation_is_told_whole() -> None:
+    found = await described(is_simulated=False, fleet="crf-0123456789abcdef0")
+    assert found == {
+        "CapacityReservationId": "cr-0123456789abcdef0",
+        "OwnerId": ACCOUNT,
+        "CapacityReservationArn": (
+            f"arn:aws:ec2:eu-central-1:{ACCOUNT}:capacity-reservation/cr-0123456789abcdef0"
+        ),
+        "AvailabilityZone": "north",
+        "AvailabilityZoneId": "euc1-north",
+        "InstanceType": "trn2u.48xlarge",
+        "InstancePlatform": "Linux/UNIX",
+        "Tenancy": "default",
+        "TotalInstanceCount": 8,
+        "AvailableInstanceCount": 5,
+        "EbsOptimized": False,
+        "EphemeralStorage": False,
+        "State": "active",
+        "StartDate": at(MIDNIGHT_S),
+        "EndDate": at(MIDNIGHT_S + 7 * DAY_S),
+        "EndDateType": "limited",
+        "InstanceMatchCriteria": "targeted",
+        "CreateDate": at(MIDNIGHT_S),
+        "Tags": [],
+        "ReservationType": "capacity-block",
+        "CapacityBlockId": "cb-0123456789abcdef0",
+        "CapacityReservationFleetId": "crf-0123456789abcdef0",
+        "CapacityAllocations": [{"AllocationType": "used", "Count": 3}],
+    }
+    assert "CapacityAllocations" not in await described(used_hosts=0)
+
+
+async def test_the_status_of_a_block_and_of_its_reservation_are_told_whole() -> None:
+    capacity = {
+        "TotalCapacity": 8,
+        "TotalAvailableCapacity": 4,
+        "TotalUnavailableCapacity": 1,
+    }
+    assert await status(broken_hosts=1) == {
+        "CapacityBlockId": "cb-0123456789abcdef0",
+        "InterconnectStatus": "impaired",
+        **capacity,
+        "CapacityReservationStatuses": [
+            {"CapacityReservationId": "cr-0123456789abcdef0", **capacity}
+        ],
+    }
+
+
+async def test_an_extension_is_told_whole_when_it_is_offered_and_when_it_is_bought() -> None:
+    begin, end = MIDNIGHT_S + 7 * DAY_S, MIDNIGHT_S + 8 * DAY_S
+    one = reservation(extensions=[Extension("cbo-x", begin * 1000 - 250, begin, end, 5 * 10**9)])
+    longer = offer(id="cbo-x", start_s=begin, end_s=end, amount_nanos=5 * 10**9)
+    state = Answering(
+        reservations=Reservations([one]),
+        search_extensions=Offers([longer]),
+        buy_extension=one,
+    )
+    shared = {
+        **PLACE,
+        "CapacityBlockExtensionOfferingId": "cbo-x",
+        "CapacityBlockExtensionDurationHours": 24,
+        "CapacityBlockExtensionStartDate": at(begin),
+        "CapacityBlockExtensionEndDate": at(end),
+        "UpfrontFee": "5.00",
+        "CurrencyCode": "USD",
+    }
+    offered = await answer(
+        "DescribeCapacityBlockExtensionOfferings",
+        state,
+        CapacityReservationId=one.id,
+        CapacityBlockExtensionDurationHours=24,
+    )
+    assert offered["CapacityBlockExtensionOfferings"] == [
+        {**shared, "StartDate": at(MIDNIGHT_S), "Tenancy": "default"}
+    ]
+    made = {
+        **shared,
+        "CapacityReservationId": one.id,
+        "CapacityBlockExtensionStatus": "payment-succeeded",
+        "CapacityBlockExtensionPurchaseDate": at(begin - 0.25),
+    }
+    bought = await answer(
+        "PurchaseCapacityBlockExtension",
+        state,
+        CapacityReservationId=one.id,
+        CapacityBlockExtensionOfferingId="cbo-x",
+    )
+    assert bought["CapacityBlockExtensions"] == [made]
+    history = await answer("DescribeCapacityBlockExtensionHistory", state)
+    assert history["CapacityBlockExtensions"] == [made]
+
+
+async def test_a_fleet_of_reservations_is_told_whole() -> None:
+    choice = TypeChoice(
+        instance_type="p5en.48xlarge", platform="Linux/UNIX", weight=2.0, priority=3
+    )
+    member = FleetMember(
+        choice=choice,
+        reservation="cr-0123456789abcdef0",
+        zone="north",
+        hosts=3,
+        created_ms=MIDNIGHT_S * 1000,
+    )
+    view = FleetOfReservations(
+        id="crf-0123456789abcdef0",
+        state=FleetState.ACTIVE,
+        before=FleetState.ACTIVE,
+        target=5,
+        fulfilled=6.0,
+        end_s=MIDNIGHT_S + DAY_S,
+        created_ms=MIDNIGHT_S * 1000,
+        tags={"a": "1"},
+        members=[member],
+    )
+    state = Answering(reservation_fleets=FleetsOfReservations([view]))
+    (found,) = (await answer("DescribeCapacityReservationFleets", state))[
+        "CapacityReservationFleets"
+    ]
+    assert found == {
+        "CapacityReservationFleetId": view.id,
+        "CapacityReservationFleetArn": (
+            f"arn:aws:ec2:eu-central-1:{ACCOUNT}:capacity-reservation-fleet/{view.id}"
+        ),
+        "State": "active",
+        "TotalTargetCapacity": 5,
+        "TotalFulfilledCapacity": 6.0,
+        "Tenancy": "default",
+        "EndDate": at(MIDNIGHT_S + DAY_S),
+        "CreateTime": at(MIDNIGHT_S),
+        "InstanceMatchCriteria": "open",
+        "AllocationStrategy": "prioritized",
+        "Tags": [{"Key": "a", "Value": "1"}],
+        "InstanceTypeSpecifications": [
+            {
+                "CapacityReservationId": "cr-0123456789abcdef0",
+                "InstanceType": "p5en.48xlarge",
+                "InstancePlatform": "Linux/UNIX",
+                "AvailabilityZone": "north",
+                "AvailabilityZoneId": "euc1-north",
+                "TotalInstanceCount": 3,
+                "FulfilledCapacity": 6.0,
+                "EbsOptimized": False,
+                "CreateDate": at(MIDNIGHT_S),
+                "Weight": 2.0,
+                "Priority": 3,
+            }
+        ],
+    }
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 @pytest.mark.parametrize(
