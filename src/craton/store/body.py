@@ -13,7 +13,7 @@ import msgspec
 Read = TypeVar("Read")
 
 _pack = msgspec.msgpack.Encoder().encode
-_OF_JSON = (b"{", b"[")
+_OF_JSON = b"{["
 
 
 def packed(value: object) -> bytes:
@@ -26,7 +26,8 @@ def packed(value: object) -> bytes:
 
 def unpacked(body: bytes, reads: type[Read]) -> Read:
     """The value of a body; msgspec's DecodeError for what isn't one of that type."""
-    decode = msgspec.json.decode if body[:1] in _OF_JSON else msgspec.msgpack.decode
+    is_json = body and body[0] in _OF_JSON
+    decode = msgspec.json.decode if is_json else msgspec.msgpack.decode
     return decode(body, type=reads)
 
 
@@ -36,6 +37,6 @@ def unpacker(reads: type[Read]) -> Callable[[bytes], Read]:
     from_json = msgspec.json.Decoder[Any](reads).decode
 
     def unpack(body: bytes) -> Read:
-        return from_json(body) if body[:1] in _OF_JSON else from_msgpack(body)
+        return from_json(body) if body and body[0] in _OF_JSON else from_msgpack(body)
 
     return unpack
