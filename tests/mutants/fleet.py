@@ -112,7 +112,7 @@ MUTANTS = (
     one(
         "tokens begin anew after a restart",
         STATE,
-        "            self.token = max(self.token, lease.token)\n",
+        "            self.token = max(self.token, fencing.token)\n",
         "",
         LEASES_TEST
         + "test_tokens_grow_over_restarts_and_whoever_shows_an_older_one_is_turned_away",
