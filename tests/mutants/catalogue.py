@@ -145,8 +145,8 @@ MUTANTS = (
         (
             Edit(
                 LEDGER,
-                "currency, -amount),\n    ]\n\n\ndef _share",
-                "currency, 1 - amount),\n    ]\n\n\ndef _share",
+                "currency, -amount),\n    ]\n    if rated.payee",
+                "currency, 1 - amount),\n    ]\n    if rated.payee",
             ),
         ),
         LEDGER_TEST + "test_in_any_sequence_the_ledger_is_a_rating_of_each_first_record",

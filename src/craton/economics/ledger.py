@@ -75,7 +75,7 @@ class Ledger:
         for record in records:
             rated = self._prices.rate(record.resource, record.quantities, record.at_ms)
             held = self._holds.release(record.request_id, tokens_of(record.quantities))
-            if rated.amount > RECORD_NANOS_MAX and record.request_id not in known:
+            if record.request_id not in known and rated.amount > RECORD_NANOS_MAX:
                 replies.append(_too_much(record, rated))
                 continue
             usage.append(

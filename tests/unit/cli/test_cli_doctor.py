@@ -94,6 +94,15 @@ def test_a_ledger_that_does_not_balance_fails(data: Path) -> None:
     assert "1 transactions" in finding.detail
 
 
+def test_a_ledger_above_64_bits_balances_or_does_not(data: Path) -> None:
+    parts = [9 * 10**18] * 3
+    make_database(data / "craton.db", [*parts, -5, *(-each for each in parts), 5])
+    assert examination.database(data).state is State.OK
+    (data / "craton.db").unlink()
+    make_database(data / "craton.db", [*parts, *(-each for each in parts), 2**32])
+    assert examination.database(data).state is State.FAIL
+
+
 def test_a_damaged_database_fails(data: Path) -> None:
     (data / "craton.db").write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
     assert examination.database(data).state is State.FAIL
