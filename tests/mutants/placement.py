@@ -80,7 +80,7 @@ MUTANTS = (
     ),
     Mutant(
         "a row's power isn't asked",
-        (Edit(PLACEMENT, "np.minimum(room, hosts[1], out=room)", "room[:] = hosts[1]"),),
+        (Edit(PLACEMENT, "np.minimum(fed, room, out=fed)", "hosts[1]"),),
         PLACEMENT_TEST + "test_no_place_ever_draws_more_than_a_row_or_the_site_may",
     ),
     Mutant(

@@ -69,10 +69,12 @@ def whole_field(pool: Pool, demand: Demand) -> Field:
     per_leaf = min(demand.hosts_per_leaf_max or top, top)
     leaves, hosts = capped(pool.leaves_with, pool.hosts_with, per_leaf)
     held = pool.held if per_leaf == top else held_at_most(np.diff(pool.held), per_leaf)
-    room = pool.power.row_hosts(pool.layout.power_rows, pool.layout.draw_w)
-    np.minimum(room, hosts[1], out=room)
+    room = hosts[1]
+    if pool.power.caps_rows and pool.layout.draw_w:
+        fed = pool.power.row_hosts(pool.layout.power_rows, pool.layout.draw_w)
+        room = np.minimum(fed, room, out=fed)
     if demand.hosts_per_row_max is not None:
-        np.minimum(room, demand.hosts_per_row_max, out=room)
+        room = np.minimum(room, demand.hosts_per_row_max)
     return Field(
         leaf_class=pool.leaf_free,
         all_leaves=pool.leaves_with,

@@ -40,7 +40,7 @@ class Field(msgspec.Struct, frozen=True, eq=False):
     hosts: Counts
     held: Counts
     whole: Counts
-    room: NDArray[np.int64]
+    room: NDArray[np.int64] | Counts
     free: Counts
     top: int
     per_leaf: int

@@ -42,6 +42,8 @@ class PoolBook:
         self._unit_w = (plan.draw_w or 0) * plan.hosts_per_unit
         self.watts = watts if self._unit_w else None
         self.occupancy = Occupancy(self.all_units, self.calendar, self.watts, self._unit_w)
+        self._asked: tuple[Numbers | None, Units] = None, np.zeros(0, np.int32)
+        """The units of the hosts last asked for: first whether they fit, then to sit on them."""
         self._racks: dict[int, str] = {}
         self._numbers = [str(number) for number in range(1, pool.layout.leaf_hosts_max + 1)]
 
@@ -53,6 +55,11 @@ class PoolBook:
         """The same as an array, of hosts that ascend."""
         if self.plan.ultraserver is None:
             return hosts
+        if self._asked[0] is not hosts:
+            self._asked = hosts, self._leaves(hosts)
+        return self._asked[1]
+
+    def _leaves(self, hosts: Numbers) -> Units:
         leaves = self.pool.layout.leaf_of_host.take(hosts)
         is_first = np.empty(len(leaves), np.bool_)
         is_first[:1] = True

@@ -84,13 +84,14 @@ class Power:
     def __init__(self, row_caps_w: list[int | None], site_cap_w: int | None) -> None:
         caps = [UNLIMITED if cap is None else cap for cap in row_caps_w]
         self.row_cap_w: Watts = np.array(caps, np.int64)
+        self.caps_rows = any(cap is not None for cap in row_caps_w)
         self.row_used_w: Watts = np.zeros(len(caps), np.int64)
         self.site_cap_w = UNLIMITED if site_cap_w is None else site_cap_w
         self.site_used_w = 0
 
     def row_hosts(self, rows: Numbers, draw_w: int) -> NDArray[np.int64]:
         """How many more hosts of that draw each of these rows can feed; never negative."""
-        if draw_w == 0:
+        if draw_w == 0 or not self.caps_rows:
             return np.full(len(rows), UNLIMITED, np.int64)
         left = self.row_cap_w.take(rows)
         left -= self.row_used_w.take(rows)
