@@ -120,8 +120,8 @@ MUTANTS = (
     one(
         "on demand breaks a promise",
         ROOM,
-        "        if kind is LeaseKind.ON_DEMAND and not book.fits(",
-        "        if kind is LeaseKind.RESERVED and not book.fits(",
+        "        if lease.kind is LeaseKind.ON_DEMAND and not book.fits(",
+        "        if lease.kind is LeaseKind.RESERVED and not book.fits(",
         LEASES_TEST + "test_on_demand_is_refused_where_it_would_break_a_promise",
     ),
     one(
@@ -141,7 +141,7 @@ MUTANTS = (
     one(
         "a lease starts on a cordoned host of a reservation",
         LEASES,
-        "            set_aside=book.marked,\n",
+        "            set_aside=self._room.closed(book, reservation.hosts, now_s),\n",
         "",
         LEASES_TEST + "test_nothing_new_starts_on_a_cordoned_host_of_a_reservation",
     ),
@@ -260,14 +260,14 @@ MUTANTS = (
     one(
         "maintenance breaks a promise",
         MAINTENANCE,
-        "            if short:\n",
-        "            if short is None:\n",
+        "                if missing > _missing(was_short[key], start_s, end_s):\n",
+        "                if missing < _missing(was_short[key], start_s, end_s):\n",
         AWAY_TEST + "test_maintenance_that_would_break_a_promise_is_refused_and_changes_nothing",
     ),
     one(
         "maintenance takes back what broke meanwhile",
         MAINTENANCE,
-        "                if mark.note == window.id:\n",
+        "                if mark.state is HostState.MAINTENANCE and mark.note == window.id:\n",
         "                if mark:\n",
         AWAY_TEST + "test_what_broke_meanwhile_stays_set_aside",
     ),

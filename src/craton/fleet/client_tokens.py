@@ -7,7 +7,7 @@ Developer Guide.
 
 from collections.abc import Sequence
 from hashlib import blake2s
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -28,7 +28,7 @@ def digest_of(command: msgspec.Struct) -> str:
     return blake2s(text, digest_size=_DIGEST_BYTES).hexdigest()
 
 
-def _parameters(asked: msgspec.Struct) -> dict[str, Any]:
+def _parameters(asked: msgspec.Struct) -> dict[str, object]:
     return {
         field.name: _value(getattr(asked, field.name))
         for field in msgspec.structs.fields(asked)
@@ -41,11 +41,11 @@ def _default(field: msgspec.structs.FieldInfo) -> object:
     return field.default_factory() if has_factory else field.default
 
 
-def _value(value: Any) -> Any:
+def _value(value: object) -> object:
     if isinstance(value, msgspec.Struct):
         return _parameters(value)
     if isinstance(value, list | tuple):
-        return [_value(each) for each in cast("Sequence[Any]", value)]
+        return [_value(each) for each in cast("Sequence[object]", value)]
     return value
 
 

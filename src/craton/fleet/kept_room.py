@@ -110,10 +110,11 @@ def could_hold(book: PoolBook, lease: Lease) -> bool:
 def stays_until_s(lease: Lease, now_s: int) -> int:
     """Until when a lease that begins now needs its hosts.
 
-    Who may be interrupted has to reckon with an end at any time, but with notice of it.
+    Who may be interrupted has to reckon with an end at any time, but with notice of it; that of
+    what begins after just so long was given already.
     """
     if lease.kind is LeaseKind.INTERRUPTIBLE:
-        return now_s + NOTICE_S
+        return now_s + NOTICE_S + 1
     return FOREVER_S if lease.seconds is None else now_s + lease.seconds
 
 

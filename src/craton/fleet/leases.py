@@ -197,7 +197,7 @@ class LeaseDesk:
             reservation.hosts,
             self.fleet.leases_in(reservation.id),
             asked,
-            set_aside=book.marked,
+            set_aside=self._room.closed(book, reservation.hosts, now_s),
         )
         if isinstance(found, Refusal):
             raise Conflict(f"{reservation.id}: {found.message}", code=NO_ROOM)

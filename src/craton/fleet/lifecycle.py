@@ -52,6 +52,18 @@ class Dated(Protocol):
         ...
 
 
+class Windows(Protocol):
+    """What begins and ends between the starts and ends of promises and leases."""
+
+    def step(self, transaction: Transaction) -> str:
+        """Do what is due first, which is by now; what was done."""
+        ...
+
+    def next_s(self) -> int | None:
+        """When something is due next; None: not by time."""
+        ...
+
+
 def due_s(record: Reservation | Lease) -> int | None:
     """When something is to be done about a promise or lease next; None: not by time."""
     return _lease_due(record) if isinstance(record, Lease) else _reservation_due(record)
@@ -84,6 +96,12 @@ def _reservation_due(reservation: Reservation) -> int | None:
     return min(next_s, reservation.retry_s) if state is ReservationState.UNAVAILABLE else next_s
 
 
+def _why_over(lease: Lease) -> EndReason:
+    """Why a lease is over by itself: only maintenance lets one end before its time."""
+    is_own = lease.seconds is not None and lease.until_s == lease.started_s + lease.seconds
+    return EndReason.EXPIRED if is_own else EndReason.MAINTENANCE
+
+
 def _is_begun(record: Reservation | Lease) -> bool:
     """Whether what is due of it next takes something, rather than giving it back."""
     return isinstance(record, Reservation) and record.state is ReservationState.SCHEDULED
@@ -105,7 +123,7 @@ class Lifecycle:
         *,
         losses: Losses,
         commitments: Dated,
-        maintenance: Dated,
+        maintenance: Windows,
         room: Room,
         shares: Shares,
         clock: Clock,
@@ -146,14 +164,18 @@ class Lifecycle:
         events = self._commitments.advance(transaction)
         done: list[_Due] = []
         transaction.undo.append(lambda: self._again(done))
-        while self._agenda and self._agenda[0][0] <= now_s:
+        window_s = self._maintenance.next_s()
+        while self._is_due(now_s) or (window_s is not None and window_s <= now_s):
+            if window_s is not None and self._is_first(window_s):
+                events.append(self._maintenance.step(transaction))
+                window_s = self._maintenance.next_s()
+                continue
             entry = heapq.heappop(self._agenda)
             done.append(entry)
             record = self._record(entry[2])
             if record is None or due_s(record) != entry[0]:
                 continue
             events.append(self._act(transaction, record, now_s))
-        events += self._maintenance.advance(transaction)
         events += self._losses.bury(transaction)
         events += self._losses.move_drained(transaction)
         events += self._let_in(transaction)
@@ -161,6 +183,13 @@ class Lifecycle:
         # Once it is kept, nothing that ran before now can be taken back any more.
         transaction.after_commit.append(lambda: self.fleet.forget(now_s))
         return Advanced([event for event in events if event], self._next_s())
+
+    def _is_due(self, now_s: int) -> bool:
+        return bool(self._agenda) and self._agenda[0][0] <= now_s
+
+    def _is_first(self, window_s: int) -> bool:
+        """Whether maintenance comes before all else: before what begins, after what ends."""
+        return not self._agenda or (window_s, True) <= self._agenda[0][:2]
 
     def due(self) -> Due:
         """Whether `advance` would do anything now."""
@@ -224,7 +253,7 @@ class Lifecycle:
         if lease.state is LeaseState.ENDING:
             ended = self._desk.close(transaction, lease, lease.reason or EndReason.PREEMPTED)
         elif lease.until_s is not None and now_s >= lease.until_s:
-            ended = self._desk.close(transaction, lease, EndReason.EXPIRED)
+            ended = self._desk.close(transaction, lease, _why_over(lease))
         else:
             lease = self._desk.bill(transaction, lease, now_s)
             if self._desk.can_pay(lease, transaction.now_ms):

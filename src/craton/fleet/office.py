@@ -163,6 +163,7 @@ class FleetOffice:
         """Put a fleet file in force."""
         inventory = self._inventory(command.text)
         replace_inventory(self.fleet, transaction, inventory)
+        self._maintenance.settle(transaction)
         self.commitments.desk.enforce(transaction.undo)
         text = FleetText(command.text, transaction.now_ms)
         if transaction.find(FLEET, _FLEET_ID) is None:
@@ -237,7 +238,7 @@ class FleetOffice:
         promises, leases = self.promises, self.leases
         return {
             "apply_fleet": (contract.ApplyFleet, self.apply),
-            "mark_hosts": (contract.MarkHosts, self.losses.mark),
+            "mark_hosts": (contract.MarkHosts, self._maintenance.mark),
             "buy_offer": (contract.BuyOffer, self._promise(promises.buy)),
             "buy_extension": (contract.BuyOffer, self._promise(promises.extend)),
             "create_reservation": (contract.CreateReservation, self._promise(promises.create)),

@@ -14,6 +14,7 @@ from craton.fleet.binding import choose_hosts
 from craton.fleet.fleet import Fleet
 from craton.fleet.kept_room import KeptRoom, asked_by, asking, could_hold, stays_until_s
 from craton.fleet.occupancy import Undo
+from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement import place
 from craton.fleet.placement_demand import Demand, Placement, Refusal
 from craton.fleet.placement_most import most_hosts
@@ -89,6 +90,15 @@ class Room:
             return "What is free now is promised for later; ask for a shorter time."
         if self._is_kept(book, found):
             return "What is free now is promised from the next minutes on; ask again then."
+        return found
+
+    @staticmethod
+    def closed(book: PoolBook, hosts: Sequence[int], now_s: int) -> set[int]:
+        """Of some hosts those where nothing begins: set aside, or to be so within a notice."""
+        undo: Undo = []
+        book.avoid(now_s, now_s + NOTICE_S + 1, undo)
+        found = {host for host in hosts if host in book.marked or not book.pool.usable[host]}
+        _take_back(undo)
         return found
 
     def _is_kept(self, book: PoolBook, found: Placement) -> bool:
