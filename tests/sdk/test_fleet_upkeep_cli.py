@@ -56,6 +56,8 @@ def test_shares_maintenance_and_prices_below_cost_are_said_and_shown(
     assert window["id"] in run("fleet", "maintenance")
     assert "is given up" in run("fleet", "maintenance", "--cancel", window["id"])
     assert "No maintenance" in run("fleet", "maintenance")
+    assert "Say what to take" in run("fleet", "maintenance", *times, status=1)
+    assert "not both" in run("fleet", "maintenance", "--cancel", "x", "--note", "y", status=1)
     assert "beginning and an end" in run("fleet", "maintenance", "north", status=1)
     assert "not both" in run("fleet", "maintenance", "north", "--cancel", "x", status=1)
     assert "There is no maintenance" in run("fleet", "maintenance", "--cancel", "a/b", status=1)

@@ -88,14 +88,17 @@ def maintenance(
 ) -> None:
     """Take hosts out of use for a while: nothing is promised there then. Refused where it would."""
     connection = connect(data)
+    times = (start, end, note or None)
     if cancel is not None:
-        if path is not None:
+        if path is not None or any(each is not None for each in times):
             raise BadRequest("Name a path to schedule maintenance, or --cancel an id; not both.")
         _print_one(
             connection.delete(f"/fleet/maintenance/{segment(cancel)}", MaintenanceView),
             as_json=as_json,
         )
         return
+    if path is None and any(each is not None for each in times):
+        raise BadRequest("Say what to take out of use: a site, row, rack or host, then the times.")
     if path is None:
         _print_all(connection.get("/fleet/maintenance", MaintenanceViews), as_json=as_json)
         return
@@ -114,12 +117,13 @@ def _print_one(window: MaintenanceView, *, as_json: bool) -> None:
         return
     hosts = f"{window.hosts:,} {'host' if window.hosts == 1 else 'hosts'} under {window.path}"
     span = f"from {utc(window.start_s)} to {utc(window.end_s)} UTC"
-    words = (
-        f"{window.id} is given up: {hosts}, {span}."
-        if window.state is MaintenanceState.CANCELLED
-        else f"{window.id}: {hosts} are out of use {span}."
-    )
-    print_lines(printable(words))
+    are = "is" if window.hosts == 1 else "are"
+    words = {
+        MaintenanceState.CANCELLED: f"{window.id} is given up: {hosts}, {span}.",
+        MaintenanceState.OVER: f"{window.id} is over: {hosts}, {span}.",
+    }
+    told = words.get(window.state, f"{window.id}: {hosts} {are} out of use {span}.")
+    print_lines(printable(told))
 
 
 def _print_all(told: MaintenanceViews, *, as_json: bool) -> None:

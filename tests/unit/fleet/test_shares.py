@@ -133,6 +133,41 @@ def test_of_two_below_their_shares_who_uses_less_of_it_comes_first() -> None:
     assert held[2].state == "active"
 
 
+def test_of_two_beyond_their_shares_who_borrowed_less_comes_first() -> None:
+    world = FleetWorld(FLEET)
+    share(world, ALICE, 8)
+    for owner, hosts in ((ALICE, 3), (BOB, 2), (CAROL, 1)):
+        lease(world, owner, hosts=hosts)
+    order = [waiting(world, owner, hosts=1) for owner in (ALICE, BOB, CAROL)]
+    # Beyond their shares they hold 16, 16 and 8 chips.
+    assert [now(world, each).queue_position for each in order] == [2, 3, 1]
+
+
+def test_a_share_of_nothing_is_as_good_as_none() -> None:
+    world = FleetWorld(FLEET)
+    share(world, ALICE, 0)
+    held = one_after_another(world, BOB, hosts=6)
+    waiting(world, ALICE, hosts=1)
+    world.advance()
+    assert now(world, held).state == "active"
+    assert shares(world) == [("alice", 0, 0, 0), ("bob", None, 48, 48)]
+
+
+def test_who_comes_third_gets_back_its_own_from_both_who_borrow_and_no_more() -> None:
+    world = FleetWorld(FLEET)
+    share(world, CAROL, 32)
+    held = [one_after_another(world, owner, hosts=1) for owner in (ALICE, BOB) * 3]
+    queued = [waiting(world, CAROL, hosts=2) for _ in range(3)]
+    world.advance(240)
+    ended = [now(world, each).state == "ended" for each in held]
+    assert ended == [False, False, True, True, True, True]
+    states = [now(world, each).state for each in queued]
+    assert states == ["active", "active", "waiting"]
+    world.restart()
+    world.advance(600)
+    assert [now(world, each).state for each in held][:2] == ["active", "active"]
+
+
 def test_what_one_is_given_counts_before_the_next_is_served() -> None:
     world = FleetWorld(FLEET)
     held = lease(world, CAROL, hosts=6)
