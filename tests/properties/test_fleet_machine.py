@@ -80,7 +80,8 @@ DAY_S = 86_400
 KINDS = ["p5en.48xlarge", "trn2u.48xlarge"]
 
 seldom = st.integers(0, 7).map(lambda number: number == 7)
-owners = st.sampled_from([ALICE, BOB])
+CAROL = Owner("carol", "proj-c", "key-c")
+owners = st.sampled_from([ALICE, BOB, CAROL])
 STEPS = int(os.environ.get("CRATON_FLEET_STEPS", "800"))
 
 
@@ -200,6 +201,8 @@ class FleetMachine(RuleBasedStateMachine):
         hours=st.sampled_from([None, 1, 30]),
         priority=st.integers(0, 2),
         wait=st.booleans(),
+        shape=st.sampled_from([{}, {"is_one_row": True}, {"is_one_leaf": True}]),
+        token=st.sampled_from([None, None, None, "one", "another"]),
         fails=seldom,
     )
     def lease(
@@ -212,6 +215,8 @@ class FleetMachine(RuleBasedStateMachine):
         hours: int | None,
         priority: int,
         wait: bool,
+        shape: dict[str, bool],
+        token: str | None,
         fails: bool,
     ) -> None:
         command = RequestLease(
@@ -222,8 +227,13 @@ class FleetMachine(RuleBasedStateMachine):
             seconds=None if hours is None else hours * 3600,
             priority=priority,
             wait=wait,
+            client_token=token,
+            **shape,
         )
-        self.attempt("request_lease", command, fails=fails)
+        made = self.attempt("request_lease", command, fails=fails)
+        if made is not None and token is not None:
+            again = self.attempt("request_lease", command)
+            assert again.id == made.id, "one request made two leases"  # type: ignore[attr-defined]
 
     @rule(pick=st.integers(0, 20), chips=st.sampled_from([1, 4, 8, 16, 32]), fails=seldom)
     def lease_inside(self, pick: int, chips: int, *, fails: bool) -> None:
@@ -369,6 +379,20 @@ class FleetMachine(RuleBasedStateMachine):
             self.ends[reservation.id] = reservation.end_s
             if reservation.state is ReservationState.EXPIRED:
                 assert self.world.now_s >= reservation.end_s, "a block ended early"
+
+    @invariant()
+    def what_a_promise_lacks_is_counted(self) -> None:
+        for each in self.fleet.active_reservations():
+            lacks = each.total_hosts - len(each.hosts)
+            assert lacks == each.short_units * each.hosts_per_unit, each.id
+            assert bool(lacks) == (each.state is ReservationState.UNAVAILABLE), each.id
+            assert each.short_s >= 0, each.id
+
+    @invariant()
+    def nobody_is_set_aside_for_maintenance_that_is_over(self) -> None:
+        open_ones = {each.id for each in self.world.read("maintenance", MaintenanceQuery()).windows}
+        for mark in self.fleet.marks.values():
+            assert mark.state is not HostState.MAINTENANCE or mark.note in open_ones
 
     @invariant()
     def every_promise_has_its_units_while_nothing_is_broken(self) -> None:
