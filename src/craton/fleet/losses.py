@@ -104,18 +104,21 @@ class Losses:
                     told.leases_ended,
                     told.reservations_short,
                 )
-            elif command.state is HostState.DRAINING:
-                self._drain(transaction, hosts, told)
+        if command.state is HostState.DRAINING:
+            pools: dict[str, set[int]] = {}
+            for hosts in found:
+                pools.setdefault(hosts.pool.key, set()).update(range(hosts.first, hosts.last))
+            for pool, drained in pools.items():
+                self._drain(transaction, pool, drained, told)
         return told
 
-    def _drain(self, transaction: Transaction, hosts: Hosts, told: Marked) -> None:
+    def _drain(self, transaction: Transaction, pool: str, drained: set[int], told: Marked) -> None:
         """Give notice to what runs there; what is promised there moves at once, or after that."""
-        drained = set(range(hosts.first, hosts.last))
-        book = self.fleet.book(hosts.pool.key)
+        book = self.fleet.book(pool)
         moving: list[Reservation] = []
-        leases = {each.id: each for each in self.fleet.leases_on(hosts.pool.key, drained)}
+        leases = {each.id: each for each in self.fleet.leases_on(pool, drained)}
         for each in self.fleet.active_reservations():
-            if each.pool != hosts.pool.key or drained.isdisjoint(each.hosts):
+            if each.pool != pool or drained.isdisjoint(each.hosts):
                 continue
             moving.append(each)
             # A unit is moved whole.

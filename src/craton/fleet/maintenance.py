@@ -190,7 +190,7 @@ class MaintenanceDesk:
 
     def mark(self, transaction: Transaction, command: MarkHosts) -> Marked:
         """Set hosts aside or take them back; those in maintenance stay so until its end."""
-        if command.state is None:
+        if command.state is None and self._under_way():
             self._check_repair(command.path)
         told = self._losses.mark(transaction, command)
         return msgspec.structs.replace(told, hosts=told.hosts - self.settle(transaction))
@@ -210,8 +210,10 @@ class MaintenanceDesk:
 
     def settle(self, transaction: Transaction) -> int:
         """Set aside what isn't and is to be in maintenance now; how many hosts that was."""
-        under_way = [each for each in self._open() if each.state is MaintenanceState.UNDER_WAY]
-        return sum(self._set_aside(transaction, each) for each in under_way)
+        return sum(self._set_aside(transaction, each) for each in self._under_way())
+
+    def _under_way(self) -> list[Maintenance]:
+        return [each for each in self._open() if each.state is MaintenanceState.UNDER_WAY]
 
     def read(self, query: MaintenanceQuery) -> MaintenanceViews:
         """The windows, by their start."""

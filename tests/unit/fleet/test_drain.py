@@ -136,6 +136,22 @@ def test_a_whole_site_that_is_drained_leaves_no_promise_its_hosts() -> None:
     assert (now(world, kept).state, now(world, kept).hosts) == ("unavailable", [])
 
 
+def test_a_row_of_several_sorts_of_racks_is_emptied_as_one() -> None:
+    racks = """[[site.row.rack]]
+name = "h"
+type = "p5en.48xlarge"
+hosts = 4
+"""
+    world = FleetWorld(NO_SPARES.replace(racks, racks + racks.replace('"h"', '"i"')))
+    kept = reserve(world, hosts=16)
+    held = [lease(world, kind=LeaseKind.RESERVED, reservation=kept.id, hosts=16)]
+    done = drain(world, "north/a1")
+    assert (done.leases_ended, done.hosts) == ([held[0].id], 16)
+    assert done.reservations_short == [kept.id]
+    world.advance(120)
+    assert len(now(world, kept).hosts) == 8
+
+
 def test_leases_outside_are_told_why() -> None:
     world = FleetWorld(FLEET)
     held = lease(world, hosts=1)

@@ -194,9 +194,12 @@ def test_who_waits_for_what_another_file_has_no_more_keeps_nothing_from_others()
 
 def test_who_waits_gets_what_a_larger_file_adds() -> None:
     world = FleetWorld(FLEET)
-    lease(world, BOB, hosts=4)
-    queued = waiting(world, hosts=3)
+    held = lease(world, BOB, hosts=3)
+    queued = waiting(world, hosts=4)
+    world.advance()
+    assert not world.office.lifecycle.due().is_due
     world.call("apply_fleet", ApplyFleet(FLEET.replace("hosts = 4", "hosts = 5")))
+    assert now(world, held).hosts == held.hosts
     assert world.office.lifecycle.due().is_due
     world.advance()
     assert state(world, queued) == "active"
