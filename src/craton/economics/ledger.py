@@ -121,7 +121,7 @@ class Ledger:
             raise _too_much(record, rated)
         usage = (
             *(record.request_id, record.at_ms, record.account, record.project, record.principal),
-            *(record.resource, record.replica, record.outcome),
+            *(record.resource, record.replica, str.__str__(record.outcome)),
             self._encode(record.quantities).decode(),
         )
         _INSERT_USAGE.execute(transaction.connection, [usage])
