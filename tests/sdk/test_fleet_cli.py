@@ -140,7 +140,9 @@ def test_a_block_is_quoted_bought_once_and_seen_in_the_calendar(cli: Cli) -> Non
     bought = cli.json("capacity", "buy", quoted["id"], "--tag", "job=pretraining")
     assert (bought["state"], bought["total_hosts"]) == ("scheduled", 12)
     assert bought["tags"] == {"job": "pretraining"}
-    assert cli.json("capacity", "buy", quoted["id"])["id"] == bought["id"]
+    again = cli.json("capacity", "buy", quoted["id"], "--tag", "job=pretraining")
+    assert again["id"] == bought["id"]
+    assert "with other parameters" in cli.refused("capacity", "buy", quoted["id"])
     assert bought["id"] in [each["id"] for each in cli.json("capacity")["reservations"]]
     assert "simulated capacity" in cli.text("capacity", "show", bought["id"])
     days = cli.text("fleet", "calendar", "--pool", "north/u-trn2x64", "--weeks", "2").splitlines()
@@ -182,9 +184,11 @@ def test_hosts_are_reserved_changed_used_and_released(cli: Cli) -> None:
 
 
 def test_chips_that_are_free_are_leased_listed_and_given_back(cli: Cli) -> None:
-    line = ("leases", "request", "--chip", "h200", "--chips", "12", "--hours", "2")
-    lease = cli.json(*line, "--purpose", "try it", "--client-token", "once")
-    assert cli.json(*line, "--client-token", "once")["id"] == lease["id"]
+    line = ("leases", "request", "--chip", "h200", "--chips", "12", "--client-token", "once")
+    terms = ("--hours", "2", "--purpose", "try it")
+    lease = cli.json(*line, *terms)
+    assert cli.json(*line, *terms)["id"] == lease["id"]
+    assert "with other parameters" in cli.refused(*line)
     assert lease["until_s"] - lease["started_s"] == 7200
     assert sum(mask.bit_count() for mask in lease["masks"]) == 12
     listed = cli.text("leases")

@@ -191,6 +191,12 @@ class LeaseDesk:
                 code="IncorrectState",
             )
         asked = demand(command, reservation.chips_per_host)
+        if not reservation.hosts:
+            raise Conflict(
+                f"{reservation.id} has no host that works now, and there were no others for it. "
+                "They are looked for every minute; ask again then.",
+                code=NO_ROOM,
+            )
         lease = self._new(transaction, command, [book], asked)
         found = place_inside(
             book.pool.layout,

@@ -6,6 +6,7 @@ import pytest
 
 from craton.fleet.contract import LeaseView, ReservationView
 from craton.fleet.records import HostState, LeaseKind
+from craton.kernel.errors import Conflict
 from tests.fakes.fleet_sales import (
     FLEET,
     HOUR_S,
@@ -134,6 +135,11 @@ def test_a_whole_site_that_is_drained_leaves_no_promise_its_hosts() -> None:
     done = drain(world, "north")
     assert done.reservations_short == [kept.id]
     assert (now(world, kept).state, now(world, kept).hosts) == ("unavailable", [])
+    with pytest.raises(Conflict, match="no host that works now"):
+        inside(world, kept, chips=1)
+    mark(world, "north", None)
+    world.advance(60)
+    assert inside(world, kept, hosts=2).state == "active"
 
 
 def test_a_row_of_several_sorts_of_racks_is_emptied_as_one() -> None:
