@@ -40,7 +40,7 @@ MUTANTS = (
     ),
     Mutant(
         "an engine that lost a vector is paid",
-        (Edit(EMBEDDING_TURN, "if len(vectors) != len(texts):", "if not vectors:"),),
+        (Edit(EMBEDDING_TURN, "if len(done.vectors) == len(asked.texts):", "if done.vectors:"),),
         TURN_TEST + "test_an_engine_that_loses_a_vector_is_not_billed",
     ),
     Mutant(

@@ -39,8 +39,8 @@ MUTANTS = (
         (
             Edit(
                 INFERENCE,
-                " for turn in self._turns.values() if turn.hold]",
-                " for turn in self._turns.values()]",
+                " for turn in turns if turn.hold is not None]",
+                " for turn in turns]",
             ),
         ),
         BOUNDED_TURN + "test_only_a_granted_hold_is_said_again_with_the_moment_it_was_taken",

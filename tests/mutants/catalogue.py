@@ -172,8 +172,7 @@ MUTANTS = (
         (
             Edit(
                 INFERENCE,
-                "            if not turn.is_posting:\n"
-                "                self._void(exchange.request_id)\n",
+                "            if not turn.is_posting:\n                self._void(turn)\n",
                 "",
             ),
         ),
@@ -376,8 +375,8 @@ MUTANTS = (
         (
             Edit(
                 "src/craton/dialects/openai_chat_stream.py",
-                "            frames += [self._head, ",
-                "            frames = frames or [usage, ",
+                'return b"".join((self._head, b"]", _tier(event), b\',"usage":\', usage, ',
+                'return b"".join((usage[:0], ',
             ),
         ),
         TURN + "test_no_terminal_frame_leaves_before_the_post_is_acknowledged",

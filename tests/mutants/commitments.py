@@ -103,7 +103,7 @@ MUTANTS = (
         "what a commitment covers is billed on demand besides",
         (
             Edit(CHARGES, "chips * (seconds - covered_s)", "chips * seconds"),
-            Edit(CHARGES, "if covered_s == seconds:", "if False:"),
+            Edit(CHARGES, "if covered_s == seconds or not", "if not"),
         ),
         WORLDS_TEST + "test_no_use_is_lost_and_no_month_is_billed_twice",
     ),

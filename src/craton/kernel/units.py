@@ -19,15 +19,17 @@ _EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 
 def cost(quantity: int, price_nanos_per_million: int) -> Nanos:
     """What `quantity` costs at a price, rounded half to even to a whole nano-unit."""
-    whole, rest = divmod(quantity * price_nanos_per_million, PRICE_QUANTITY)
-    half = PRICE_QUANTITY // 2
-    return Nanos(whole + (1 if rest > half or (rest == half and whole & 1) else 0))
+    return _half_to_even(quantity * price_nanos_per_million, PRICE_QUANTITY)
 
 
 def hourly_cost(seconds: int, price_nanos_per_hour: int) -> Nanos:
     """What so many seconds cost at a price an hour, rounded half to even to a whole nano-unit."""
-    whole, rest = divmod(seconds * price_nanos_per_hour, SECONDS_PER_HOUR)
-    half = SECONDS_PER_HOUR // 2
+    return _half_to_even(seconds * price_nanos_per_hour, SECONDS_PER_HOUR)
+
+
+def _half_to_even(amount: int, by: int) -> Nanos:
+    whole, rest = divmod(amount, by)
+    half = by // 2
     return Nanos(whole + (1 if rest > half or (rest == half and whole & 1) else 0))
 
 
