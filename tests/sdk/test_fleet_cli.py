@@ -165,6 +165,25 @@ def test_a_block_is_made_longer_after_its_price_was_shown(cli: Cli) -> None:
     assert "--days N" in cli.refused("capacity", "extend", block["id"])
 
 
+def test_a_drain_says_whose_work_was_told_and_what_moves(cli: Cli) -> None:
+    kept = cli.json("capacity", "reserve", "--type", "p5en.48xlarge")
+    lease = cli.json("leases", "request", "--reservation", kept["id"], "--hosts", "1")
+    (host,) = kept["hosts"]
+    told = cli.text("fleet", "drain", host)
+    assert f"Ended, or will: {lease['id']}." in told
+    assert f"Get other hosts when what runs there has ended: {kept['id']}." in told
+    assert cli.json("leases", "show", lease["id"])["reason"] == "drained"
+    cli.text("leases", "release", lease["id"])
+    cli.text("fleet", "repair", host)
+    cli.text("capacity", "release", kept["id"])
+
+
+def test_nobody_waits_for_more_than_there_is(cli: Cli) -> None:
+    told = cli.refused("leases", "request", "--type", "p5en.48xlarge", "--hosts", "900", "--wait")
+    assert "nothing could ever hold them" in told
+    assert re.search(r"south/p5en.48xlarge \d+", told)
+
+
 def test_hosts_are_reserved_changed_used_and_released(cli: Cli) -> None:
     kept = cli.json("capacity", "reserve", "--type", "p5en.48xlarge", "--count", "2")
     assert kept["state"] == "active"
