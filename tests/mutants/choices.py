@@ -53,7 +53,7 @@ MUTANTS = (
     _mutant(
         "a choice is told as complete before the bill",
         STREAM,
-        "                self._ended[event.choice] = event.event\n                return b\"\"",
+        '                self._ended[event.choice] = event.event\n                return b""',
         "                self._ended[event.choice] = event.event\n"
         "                return self._writers[event.choice].end_choice(event.event)",
         "tests/unit/dialects/test_openai_chat_choices.py::"

@@ -105,7 +105,7 @@ MUTANTS = (
             Edit(CHARGES, "chips * (seconds - covered_s)", "chips * seconds"),
             Edit(CHARGES, "if covered_s == seconds or not", "if not"),
         ),
-        WORLDS_TEST + "test_no_use_is_lost_and_no_month_is_billed_twice",
+        "tests/unit/fleet/test_commitments.py::test_use_outside_burns_the_commitment_down_too",
     ),
     Mutant(
         "anybody's use burns a commitment down",
