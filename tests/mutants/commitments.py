@@ -108,6 +108,12 @@ MUTANTS = (
         "tests/unit/fleet/test_commitments.py::test_use_outside_burns_the_commitment_down_too",
     ),
     Mutant(
+        "what nobody began counts as delivered",
+        (Edit(CAPACITY, "if found.state is ReservationState.SCHEDULED:", "if False:"),),
+        "tests/unit/fleet/test_commitments.py::"
+        "test_months_before_anybody_began_it_are_credited_and_no_month_after",
+    ),
+    Mutant(
         "anybody's use burns a commitment down",
         (Edit(DESK, "if each.account == payer.account and mine:", "if mine:"),),
         TESTS + "test_others_burn_nothing_down",

@@ -228,6 +228,8 @@ class Capacity:
         found = self._fleet.reservations.get(part.reservation)
         if found is None:
             return part.units * max(0, min(until_s, part.end_s) - part.start_s)
+        if found.state is ReservationState.SCHEDULED:  # nobody was there to begin it
+            return part.units * max(0, min(until_s, part.end_s) - part.start_s)
         if not found.short_units:
             return found.short_s
         since_s = max(0, min(until_s, part.end_s) - found.short_since_s)

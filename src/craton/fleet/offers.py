@@ -22,6 +22,7 @@ from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import Reservation, ReservationState
 from craton.kernel.clock import Clock
 from craton.kernel.errors import BadRequest, NotFound
+from craton.store.body import packed, unpacked
 
 PER_POOL_MAX = 3
 START_DELAY_S = 300
@@ -220,7 +221,7 @@ class OfferDesk:
         )
 
     def _seal(self, sealed: Sealed) -> str:
-        body = msgspec.msgpack.encode(sealed)
+        body = packed(sealed)
         return _PREFIX + urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
 
     def _mac(self, body: bytes) -> bytes:
@@ -235,7 +236,7 @@ class OfferDesk:
             seal, body = data[:_SEAL_BYTES], data[_SEAL_BYTES:]
             if not hmac.compare_digest(seal, self._mac(body)):
                 return None
-            return msgspec.msgpack.decode(body, type=Sealed)
+            return unpacked(body, Sealed)
         except (ValueError, msgspec.DecodeError):
             return None
 

@@ -257,6 +257,18 @@ def test_months_that_nobody_was_there_for_are_posted_one_by_one(*, is_restarted:
     assert show(world).state is CommitmentState.COMPLETED
 
 
+def test_months_before_anybody_began_it_are_credited_and_no_month_after() -> None:
+    world, _ = signed()
+    jump(world, FEBRUARY_S)
+    for month, hours in (("2026-12", DECEMBER_H), ("2027-01", JANUARY_H)):
+        bill = statement(world, month)
+        assert (bill.delivered, bill.credit) == (0, f"{64 * hours * 2}.00")
+    go(world, MARCH_S)
+    bill = statement(world, "2027-02")
+    assert (bill.delivered, bill.credit) == (64 * FEBRUARY_H * HOUR_S, "0.00")
+    assert owed(world) == 64 * FEBRUARY_H * 2 * NANOS
+
+
 def test_a_month_whose_commit_fails_is_posted_once_when_it_doesnt() -> None:
     world, id = signed()
     go(world, DECEMBER_S + 1)
