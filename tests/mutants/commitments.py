@@ -109,7 +109,7 @@ MUTANTS = (
     ),
     Mutant(
         "what nobody began counts as delivered",
-        (Edit(CAPACITY, "if found.state is ReservationState.SCHEDULED:", "if False:"),),
+        (Edit(CAPACITY, "SCHEDULED:  # nobody was there to begin it", "EXPIRED:"),),
         "tests/unit/fleet/test_commitments.py::"
         "test_months_before_anybody_began_it_are_credited_and_no_month_after",
     ),
