@@ -455,8 +455,8 @@ MUTANTS = (
         (
             Edit(
                 "src/craton/silicon/planner_serving.py",
-                "BOUND_SLACK = 2.0\n",
-                "BOUND_SLACK = 0.05\n",
+                "        return replicas * layout.chips > self.best.chips\n",
+                "        return True\n",
             ),
         ),
         PLANNER_TEST + "test_a_pruned_search_finds_what_an_unpruned_one_finds[1]",

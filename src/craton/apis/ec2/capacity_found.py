@@ -42,5 +42,7 @@ async def reservation(state: State, asked: Asked, id: str) -> ReservationView:
     check_id("cr", id)
     query = ReservationsQuery(asked.account, id)
     found = await state.call("reservations", query, Reservations)
+    if not found.reservations:  # it may be over for long
+        found = await state.call("past_reservation", query, Reservations)
     check_found("cr", (id,), {view.id for view in found.reservations})
     return found.reservations[0]

@@ -160,6 +160,8 @@ async def get_reservation(caller: Caller, asked: ById) -> ReservationView:
     """One reservation, and what is used of it now."""
     query = ReservationsQuery(caller.scope(None), asked.id)
     found = await caller.services.state.call("reservations", query, Reservations)
+    if not found.reservations:  # it may be over for long
+        found = await caller.services.state.call("past_reservation", query, Reservations)
     if not found.reservations:
         raise NotFound(
             f"There is no reservation {asked.id!r}. List them with `craton capacity list`."

@@ -65,6 +65,7 @@ def answers(api: Api) -> None:
         "cancel_reservation": reservation(),
         "confirm_payment": reservation(),
         "reservations": Reservations([reservation()]),
+        "past_reservation": Reservations([]),
         "request_lease": lease(),
         "end_lease": lease(),
         "leases": Leases([lease()]),
@@ -245,6 +246,14 @@ async def test_a_member_gives_back_its_own_and_an_operator_anybodys(api: Api) ->
     ]
     api.state.replies["reservations"] = Reservations([])
     assert (await api("DELETE", f"{V1}/capacity/reservations/cr-9")).status == 404
+
+
+async def test_a_reservation_that_is_over_for_long_is_found_by_its_id(api: Api) -> None:
+    api.state.replies["reservations"] = Reservations([])
+    api.state.replies["past_reservation"] = Reservations([reservation(id="cr-5")])
+    found = await api("GET", f"{V1}/capacity/reservations/cr-5")
+    assert (found.status, found.json()["id"]) == (200, "cr-5")
+    assert [name for name, _ in api.state.calls] == ["reservations", "past_reservation"]
 
 
 async def test_an_operator_says_whether_a_block_was_paid(api: Api) -> None:
