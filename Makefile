@@ -114,8 +114,8 @@ bench-fleet: install-dev ## The fleet: where gangs go, what is sold, a real trac
 	$(BIN)/python benchmarks/fleet/placement.py
 	$(BIN)/python -m benchmarks.fleet.earliest
 	$(BIN)/python -m benchmarks.fleet.sells
-	$(BIN)/python -m benchmarks.fleet.openb
 	$(BIN)/python -m benchmarks.fleet.state
+	$(BIN)/python -m benchmarks.fleet.openb
 
 clean: ## Remove the environment and what tools left
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
