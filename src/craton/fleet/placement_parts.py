@@ -6,8 +6,8 @@ if no partly free one has the chips.
 
 The same part of several hosts: leaves are chosen by how many hosts of theirs have the chips, partly
 free or not, in the order of `placement`; in each leaf partly free hosts go first, fewest links cut,
-then fewest free chips. Where a row's power, or the site's, can't feed that many more hosts, only
-hosts that already draw are looked at there.
+then fewest free chips. Where a row's power, or the site's, can't feed that many more hosts, those
+are looked at that already draw, and of the others as many as are fed.
 
 The rest beside whole hosts: on a partly free host that already draws; in the leaf of the whole
 hosts if there is one, else in their rows.
@@ -81,11 +81,11 @@ def _row_of(layout: Layout, host: int) -> int:
     return int(layout.row_of_leaf[layout.leaf_of_host[host]])
 
 
-def _can_open(pool: Pool, hosts: int = 1) -> NDArray[np.bool_]:
-    """By row: whether power feeds so many more hosts."""
+def _can_open(pool: Pool) -> NDArray[np.bool_]:
+    """By row: whether power feeds one more host."""
     layout = pool.layout
-    rows = pool.power.row_hosts(layout.power_rows, layout.draw_w) >= hosts
-    return rows & (pool.power.site_hosts(layout.draw_w) >= hosts)
+    rows = pool.power.row_hosts(layout.power_rows, layout.draw_w) >= 1
+    return rows & (pool.power.site_hosts(layout.draw_w) >= 1)
 
 
 def _masked(pool: Pool, hosts: Numbers, chips: int, *, leaves: int, rows: int) -> Placement:
@@ -96,13 +96,24 @@ def _masked(pool: Pool, hosts: Numbers, chips: int, *, leaves: int, rows: int) -
 
 
 def fitting(pool: Pool, chips: int, hosts: int) -> NDArray[np.bool_]:
-    """By host: whether it has the chips, and may be opened if it doesn't draw yet."""
+    """By host: whether it has the chips, and is fed, if so many are opened that don't draw yet.
+
+    Of hosts that don't, each row has as many as its power feeds, the lowest, and the site as well.
+    """
     layout = pool.layout
     fits = np.bitwise_count(pool.offered) >= chips
-    opens = _can_open(pool, hosts)
-    if not opens.all():
-        fits &= (pool.taken != 0) | opens[layout.row_of_leaf][layout.leaf_of_host]
-    return fits
+    fed = pool.power.row_hosts(layout.power_rows, layout.draw_w)
+    site = pool.power.site_hosts(layout.draw_w)
+    if site >= hosts and (fed >= hosts).all():
+        return fits
+    draws = pool.taken != 0
+    idle = fits & ~draws
+    counted = np.concatenate(([0], idle.cumsum()))
+    rows = layout.row_of_leaf[layout.leaf_of_host]
+    first = layout.leaf_start[layout.row_start[:-1]]
+    idle &= counted[1:] - counted[first][rows] <= fed[rows]
+    idle &= idle.cumsum() <= site
+    return fits & draws | idle
 
 
 def place_parts(pool: Pool, demand: Demand, choose: Choose) -> Placement | None:

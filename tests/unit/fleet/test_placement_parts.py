@@ -147,6 +147,42 @@ def test_several_parts_open_no_host_that_power_cannot_feed() -> None:
     assert placed(pool, Demand(3, 2)).hosts.tolist() == [4, 5, 6]
 
 
+def test_parts_spread_over_rows_none_of_which_feeds_all_of_them() -> None:
+    pool = pool_of([[4], [4]], chips=4, row_caps_w=[4 * DRAW_W, 3 * DRAW_W])
+    found = placed(pool, Demand(6, 1))
+    assert np.bincount(found.hosts // 4).tolist() in ([4, 2], [3, 3])
+    pool.take(found.hosts, found.masks)
+    pool.check()
+    assert isinstance(
+        place(pool_of([[4], [4]], chips=4, site_cap_w=5 * DRAW_W), Demand(6, 1)), Refusal
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_parts_are_placed_wherever_enough_hosts_are_fed(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(100):
+        pool = random_pool(rng)
+        power, layout = pool.power, pool.layout
+        caps = [rng.choice([0, 1, 2, 3, 50]) * DRAW_W for _ in range(len(power.row_cap_w))]
+        power.caps_rows, power.row_cap_w[:] = True, power.row_used_w + caps
+        power.site_cap_w = power.site_used_w + rng.choice([1, 3, 50]) * DRAW_W
+        hosts, chips = rng.randint(2, 6), rng.randint(1, 3)
+        fits = np.bitwise_count(pool.offered) >= chips
+        rows = layout.row_of_leaf[layout.leaf_of_host]
+        fed = power.row_hosts(layout.power_rows, layout.draw_w)
+        idle = sum(
+            min(int((fits & (pool.taken == 0) & (rows == row)).sum()), int(fed[row]))
+            for row in range(layout.rows)
+        )
+        most = int((fits & (pool.taken != 0)).sum()) + min(idle, power.site_hosts(layout.draw_w))
+        found = place(pool, Demand(hosts, chips))
+        assert isinstance(found, Placement) == (most >= hosts)
+        if isinstance(found, Placement):
+            pool.take(found.hosts, found.masks)
+            pool.check()
+
+
 def test_so_many_chips_mean_whole_hosts_and_a_rest_on_one_more() -> None:
     assert demand_for(24, 16) == Demand(1, 16, 8)
     assert demand_for(5, 16) == Demand(1, 5)
