@@ -24,6 +24,28 @@ BRUTE_FORCE = PLACEMENT_TEST + "test_no_place_is_better_than_the_one_chosen"
 
 MUTANTS = (
     Mutant(
+        "parts of hosts open more of a row than it feeds",
+        (
+            Edit(
+                PARTS,
+                "    idle &= counted[1:] - counted[first][rows] <= fed[rows]\n",
+                "    assert first.any() or rows.any() or fed.any() or True\n",
+            ),
+        ),
+        PARTS_TEST + "test_parts_are_placed_wherever_enough_hosts_are_fed",
+    ),
+    Mutant(
+        "a row that can't feed all of a gang's parts feeds none",
+        (
+            Edit(
+                PARTS,
+                "    idle &= idle.cumsum() <= site\n",
+                "    idle &= (fed >= hosts)[rows] & (site >= hosts)\n",
+            ),
+        ),
+        PARTS_TEST + "test_parts_spread_over_rows_none_of_which_feeds_all_of_them",
+    ),
+    Mutant(
         "a taken chip is given again",
         (
             Edit(
