@@ -273,7 +273,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def chips(self) -> int:
         """How many chips it holds."""
-        return sum(mask.bit_count() for mask in self.masks)
+        return sum(map(int.bit_count, self.masks))
 
     @property
     def wanted(self) -> int:
