@@ -29,6 +29,13 @@ def one(name: str, file: str, old: str, new: str, test: str) -> Mutant:
 
 MUTANTS = (
     one(
+        "a late second thought about maintenance lengthens what was over",
+        AWAY,
+        "        if window.start_s <= now_s:\n            return\n",
+        "",
+        EDGES + "what_was_to_end_before_is_given_no_more_time_by_a_late_second_thought",
+    ),
+    one(
         "what could never be had is waited for",
         ROOM,
         "if could_hold(book, each)]\n        if not could:",

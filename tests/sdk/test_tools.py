@@ -139,7 +139,6 @@ def test_openai_is_told_each_tokens_probability(chat: openai.OpenAI) -> None:
     ("settings", "name"),
     [
         ({"logit_bias": {"5": 10}}, "logit_bias"),
-        ({"n": 2}, "more than one choice"),
         ({"reasoning_effort": "high"}, "reasoning"),
     ],
 )

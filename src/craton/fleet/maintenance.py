@@ -146,9 +146,12 @@ class MaintenanceDesk:
     def _lengthen_leases(self, transaction: Transaction, window: Maintenance) -> None:
         """What was to end when a window begins that is given up ends as it would have without it.
 
-        Where that would break what was promised since, it keeps its end.
+        Where that would break what was promised since, it keeps its end. So does what was to end
+        before now, and goes on only because nobody was there to end it.
         """
         now_s = transaction.now_ms // 1000
+        if window.start_s <= now_s:
+            return
         for hosts in self._hosts(window):
             book = self._fleet.book(hosts.pool.key)
             for lease in self._fleet.leases_on(hosts.pool.key, range(hosts.first, hosts.last)):

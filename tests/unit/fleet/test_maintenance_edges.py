@@ -65,6 +65,17 @@ def test_what_is_short_already_does_not_stand_in_the_way_of_repairing_it() -> No
         plan(world, "north/a1/h", at_s)
 
 
+def test_what_was_to_end_before_is_given_no_more_time_by_a_late_second_thought() -> None:
+    world = FleetWorld(NO_SPARES)
+    held = lease(world, hosts=8, seconds=HOUR_S)
+    window = plan(world, "north", world.now_s + 60, seconds=100)
+    world.clock.advance(seconds=DAY_S)  # and nobody is there to end it
+    cancel(world, window.id)
+    assert now(world, held).until_s == window.start_s
+    world.advance(0)
+    assert now(world, held).ends_s == window.start_s
+
+
 def test_a_lease_gets_its_end_back_when_its_maintenance_is_given_up() -> None:
     world = FleetWorld(NO_SPARES)
     endless, timed = lease(world, hosts=4), lease(world, BOB, hosts=4, seconds=DAY_S)
