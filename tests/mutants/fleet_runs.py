@@ -92,9 +92,20 @@ MUTANTS = (
         "a workload outlives its shim",
         (
             Edit(PROCESSES, "        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)\n", ""),
-            Edit(DRIVERS, "            kill_marked(id)\n", ""),
+            Edit(DRIVERS, "            if kill_marked(id):\n", "            if False:\n"),
         ),
         SHIM_KILLED,
+    ),
+    Mutant(
+        "a lease is given back while what it ran may still run",
+        (
+            Edit(
+                DRIVERS,
+                "            if kill_marked(id):\n                return Progress.RUNNING",
+                "            if kill_marked(id):\n                pass",
+            ),
+        ),
+        KEEPER_TEST + "test_a_run_whose_shim_is_gone_is_over_when_nothing_of_it_runs_any_more",
     ),
     Mutant(
         "imagined capacity ends with success",

@@ -24,7 +24,7 @@ BRUTE_FORCE = PLACEMENT_TEST + "test_no_place_is_better_than_the_one_chosen"
 
 MUTANTS = (
     Mutant(
-        "parts of hosts open more of a row than it feeds",
+        "parts open hosts without power",
         (
             Edit(
                 PARTS,
@@ -175,11 +175,6 @@ MUTANTS = (
             ),
         ),
         PARTS_TEST + "test_the_host_with_the_better_box_is_used_before_the_fuller_one",
-    ),
-    Mutant(
-        "parts open hosts without power",
-        (Edit(PARTS, "    if not opens.all():\n", "    if False:\n"),),
-        PARTS_TEST + "test_several_parts_open_no_host_that_power_cannot_feed",
     ),
     Mutant(
         "the rest stands anywhere",

@@ -131,7 +131,8 @@ class LocalDriver:
             self._spawned.pop(id, None)
             return Progress.OVER
         if self._folder.find(id, Started) is not None:
-            kill_marked(id)
+            if kill_marked(id):
+                return Progress.RUNNING  # until the next look finds none of them
             self._spawned.pop(id, None)
             return Progress.GONE
         if spawned is None or has_exited:

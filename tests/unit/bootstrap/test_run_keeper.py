@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +274,16 @@ def test_a_shim_that_is_gone_hears_nothing(kept: Kept) -> None:
     os.mkfifo(kept.folder.path(kept.id) / "control")
     assert not driver.tell(kept.id, Kill())
     kept.folder.write(kept.id, Started(1, 1))
+    assert driver.look(kept.id) is Progress.GONE
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="found through /proc")
+def test_a_run_whose_shim_is_gone_is_over_when_nothing_of_it_runs_any_more(kept: Kept) -> None:
+    driver = LocalDriver(kept.folder, kept.clock, kept.folder.root / "log")
+    kept.folder.write(kept.id, Started(1, 1))
+    with subprocess.Popen(["sleep", "60"], env={"CRATON_RUN": kept.id}) as left:
+        assert driver.look(kept.id) is Progress.RUNNING
+        assert left.wait() == -signal.SIGKILL
     assert driver.look(kept.id) is Progress.GONE
 
 
