@@ -358,7 +358,7 @@ def test_on_simulated_chips_nothing_runs_and_that_is_no_success(cli: Cli, tmp_pa
     assert cli.call("fleet", "apply", str(EXAMPLE))[0] == 0
     made = tmp_path / "made"
     chips = ("--chip", "trainium2", "--chips", "128")
-    status, out, err = cli.run(*chips, "--hours", "0.0003", "--", "touch", str(made))
+    status, out, err = cli.run(*chips, "--hours", "0.001", "--", "touch", str(made))
     assert (status, out) == (NOTHING_RAN, "")
     assert "simulated" in err
     assert "128 x trainium2 are held until" in err
