@@ -343,8 +343,13 @@ def _bend_path(request: Request, dice: random.Random) -> None:
     at = dice.randrange(1, len(path) + 1)
     piece = dice.choice(("/", "%", "%00", "%FF", "..", "/../", ";", "\xe9", "%2F", "\\", "{", "//"))
     request.path = dice.choice(
-        (path[:at] + piece + path[at:], path[:at], path + "/", path.upper(), path + piece)
+        (path[:at] + piece + path[at:], path[:at], path + "/", _upper(path), path + piece)
     )
+
+
+def _upper(path: str) -> str:
+    """In capitals, as far as they are ASCII: that of the last Latin-1 letter is none of Latin-1."""
+    return path.encode("latin-1").upper().decode("latin-1")
 
 
 def _odd_header(dice: random.Random) -> Header:
