@@ -24,6 +24,7 @@ from craton.kernel.ids import Ids
 from craton.silicon.catalogue import load_catalogue
 from craton.silicon.power import load_site
 from craton.store.documents import Transaction
+from craton.store.undo import take_back
 from tests.fakes.ledgers import Books
 
 Done = TypeVar("Done")
@@ -100,8 +101,7 @@ class FleetWorld:
             self._commit()
         except (CratonError, FailedCommitError):
             self.books.connection.execute("ROLLBACK")
-            while writing.undo:
-                writing.undo.pop()()
+            take_back(writing.undo)
             raise
         for after in writing.after_commit:
             after()

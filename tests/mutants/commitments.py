@@ -160,7 +160,7 @@ MUTANTS = (
         (
             Edit(
                 DESK,
-                "            while undo:\n                undo.pop()()\n",
+                "            take_back(undo)\n",
                 "            pass\n",
             ),
         ),

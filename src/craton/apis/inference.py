@@ -125,7 +125,7 @@ class Inference:
         assert task is not None, "a turn runs in a task, so that it can be ended"
         deadline_ns = exchange.started_ns + GENERATION_TIMEOUT_S * 1_000_000_000
         asked = _limited(request, route.card)
-        if request.choices is not None and request.choices > 1:
+        if _has_choices(asked):
             _check_wire(wire)
         turn = _Turn(exchange, wire, request, asked, route, stamp, Stop(), task, deadline_ns)
         exchange.responder.on_gone(turn.stop.request)
@@ -250,7 +250,7 @@ class Inference:
 
     async def _whole(self, turn: _Turn) -> tuple[Metadata, bytes]:
         route, request_id = turn.route, turn.exchange.request_id
-        if _wants_choices(turn):
+        if _has_choices(turn.asked):
             return await self._whole_choices(turn)
         if route.answers is not None:
             answer = await route.answers.answer(turn.asked, request_id=request_id, stop=turn.stop)
@@ -368,9 +368,8 @@ def _bytes(turn: _Turn) -> int:
     return len(turn.exchange.request.body) + turn.exchange.recalled_bytes
 
 
-def _wants_choices(turn: _Turn) -> bool:
-    choices = turn.asked.choices
-    return choices is not None and choices > 1
+def _has_choices(asked: Request) -> bool:
+    return asked.choices is not None and asked.choices > 1
 
 
 def _check_wire(wire: InferenceWire) -> None:
@@ -382,7 +381,7 @@ def _check_wire(wire: InferenceWire) -> None:
 
 def _source(turn: _Turn) -> tuple[AsyncIterator[Any], Callable[[Any], bytes]]:
     """The events of a streamed turn, and what makes frames of them."""
-    if _wants_choices(turn):
+    if _has_choices(turn.asked):
         assert isinstance(turn.wire, ChoicesWire), "the turn began"
         writer = turn.writer = turn.wire.choices_writer(turn.request, turn.stamp)
         return _choices(turn), writer.write

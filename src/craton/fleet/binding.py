@@ -3,7 +3,6 @@
 import numpy as np
 
 from craton.fleet.calendar import FOREVER_S
-from craton.fleet.occupancy import Undo
 from craton.fleet.placement import place
 from craton.fleet.placement_demand import Demand, Placement
 from craton.fleet.pool import Pool
@@ -21,12 +20,8 @@ def choose_hosts(book: PoolBook, units: int) -> Numbers | None:
 
 def choose_staying(book: PoolBook, units: int, now_s: int, end_s: int | None) -> Numbers | None:
     """The same, on none that will be away before the end (None: ever)."""
-    undo: Undo = []
-    book.avoid(now_s, FOREVER_S if end_s is None else end_s, undo)
-    found = choose_hosts(book, units)
-    while undo:
-        undo.pop()()
-    return found
+    with book.avoiding(now_s, FOREVER_S if end_s is None else end_s):
+        return choose_hosts(book, units)
 
 
 def _whole_leaves(pool: Pool, units: int) -> Numbers | None:

@@ -28,6 +28,11 @@ def digest_of(command: msgspec.Struct) -> str:
     return blake2s(text, digest_size=_DIGEST_BYTES).hexdigest()
 
 
+def digest_under(token: str | None, command: msgspec.Struct) -> str | None:
+    """What is kept of a command beside its client token; nothing where it has none."""
+    return None if token is None else digest_of(command)
+
+
 def _parameters(asked: msgspec.Struct) -> dict[str, object]:
     return {
         field.name: _value(getattr(asked, field.name))

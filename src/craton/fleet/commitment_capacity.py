@@ -16,7 +16,6 @@ from craton.fleet.fleet import Fleet
 from craton.fleet.fleet_file import DriverKind
 from craton.fleet.inventory import PoolPlan
 from craton.fleet.leases import LeaseDesk
-from craton.fleet.occupancy import Undo
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import (
     PROMISING,
@@ -28,6 +27,7 @@ from craton.fleet.records import (
 from craton.fleet.reservations import Promises
 from craton.kernel.errors import Conflict, NotFound
 from craton.store.documents import Transaction
+from craton.store.undo import Undo
 
 HOSTS_PER_BLOCK_MAX = 4096
 """More are kept as several blocks, so that no record of one grows without bound."""

@@ -46,13 +46,13 @@ from craton.fleet.commitment_terms import (
 from craton.fleet.fleet import Fleet
 from craton.fleet.instance_types import InstanceTypes
 from craton.fleet.leases import LeaseDesk
-from craton.fleet.occupancy import Undo
 from craton.fleet.records import Lease, LeaseKind, LeaseState
 from craton.fleet.reservations import Promises
 from craton.kernel.errors import BadRequest, Conflict, NotFound
 from craton.store.database import Connection
 from craton.store.documents import Transaction, everything
 from craton.store.kind import Kind
+from craton.store.undo import Undo, take_back
 
 NOTHING = CommitmentUse()
 
@@ -178,8 +178,7 @@ class CommitmentDesk:
         try:
             found = self._search(commitment, terms, now_ms // 1000, undo)
         finally:
-            while undo:
-                undo.pop()()
+            take_back(undo)
         return msgspec.structs.replace(commitment, parts=tuple(found)), schedule_of(terms)
 
     def _new(self, command: SignCommitment, terms: Terms, now_ms: int) -> Commitment:

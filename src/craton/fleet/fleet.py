@@ -13,7 +13,6 @@ import numpy as np
 from craton.fleet.calendar import Calendar
 from craton.fleet.fleet_file import DriverKind
 from craton.fleet.inventory import Hosts, Inventory, PoolPlan
-from craton.fleet.occupancy import Undo
 from craton.fleet.pool import Pool
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.pool_layout import Layout, Power
@@ -37,6 +36,7 @@ from craton.kernel.errors import Conflict, NotFound
 from craton.store.database import Connection
 from craton.store.documents import Transaction, everything
 from craton.store.kind import Kind
+from craton.store.undo import Undo
 
 Record = TypeVar("Record", Reservation, Lease)
 

@@ -10,7 +10,7 @@ would be told to go.
 Nothing of this is stored: it follows from who waits, and since when.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import msgspec
@@ -54,12 +54,10 @@ class KeptRoom:
     @contextmanager
     def hidden(self, book: PoolBook, head: Lease, now_s: int) -> Generator[None]:
         """The pool as if who waits had taken what is kept for it."""
-        pool, undo = book.pool, list[Callable[[], None]]()
-        book.avoid(now_s, stays_until_s(head, now_s), undo)
-        hosts = kept_hosts(book, asked_by(head, book))
-        masks = pool.offered[hosts]
-        while undo:
-            undo.pop()()
+        pool = book.pool
+        with book.avoiding(now_s, stays_until_s(head, now_s)):
+            hosts = kept_hosts(book, asked_by(head, book))
+            masks = pool.offered[hosts]
         pool.take(hosts, masks)
         try:
             yield

@@ -10,7 +10,7 @@ import msgspec
 
 from craton.fleet import terms
 from craton.fleet.charges import LEASE_METERS, Charges
-from craton.fleet.client_tokens import check_same, digest_of
+from craton.fleet.client_tokens import check_same, digest_under
 from craton.fleet.contract import EndLease, RequestLease
 from craton.fleet.fleet import Fleet, find_lease_by_token
 from craton.fleet.inside import place_inside
@@ -109,7 +109,7 @@ class LeaseDesk:
             until_s=None if command.seconds is None else now_s + command.seconds,
             seconds=command.seconds,
             is_by_chips=command.hosts is None,
-            digest=None if command.client_token is None else digest_of(command),
+            digest=digest_under(command.client_token, command),
             is_one_row=command.is_one_row,
             is_one_leaf=command.is_one_leaf,
             hosts_per_leaf_max=command.hosts_per_leaf_max,

@@ -16,7 +16,6 @@ from craton.fleet.contract import Marked, MarkHosts
 from craton.fleet.fleet import Fleet
 from craton.fleet.inventory import Hosts
 from craton.fleet.leases import LeaseDesk
-from craton.fleet.occupancy import Undo
 from craton.fleet.offers import NOTICE_S
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.pool_layout import Numbers
@@ -31,6 +30,7 @@ from craton.fleet.room import Room
 from craton.fleet.watch import Watch
 from craton.kernel.errors import BadRequest, NotFound
 from craton.store.documents import Transaction
+from craton.store.undo import Undo, take_back
 
 RETRY_S = 60
 """How soon hosts are looked for again, for a promise that lacks some."""
@@ -330,8 +330,7 @@ def _is_there(book: PoolBook, units: int) -> bool:
     for host in book.spare():
         book.set_in_use(host, True, undo)
     found = choose_hosts(book, units)
-    while undo:
-        undo.pop()()
+    take_back(undo)
     return found is not None
 
 

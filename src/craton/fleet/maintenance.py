@@ -24,7 +24,6 @@ from craton.fleet.maintenance_contract import (
     MaintenanceViews,
     ScheduleMaintenance,
 )
-from craton.fleet.occupancy import Undo
 from craton.fleet.offers import NOTICE_S
 from craton.fleet.records import EndReason, HostState, Lease, LeaseKind
 from craton.kernel.errors import BadRequest, Conflict, NotFound
@@ -32,6 +31,7 @@ from craton.kernel.ids import Ids
 from craton.store.database import Connection
 from craton.store.documents import Transaction, everything
 from craton.store.kind import Kind
+from craton.store.undo import Undo
 
 DAYS_AHEAD_MAX = 400
 OPEN_MAX = 128

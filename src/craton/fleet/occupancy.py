@@ -6,14 +6,14 @@ taken once, until the last of them ends, so that the calendar loses no more than
 Arrays by unit, as everything about single units: only one that several sit on is a Python object.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from craton.fleet.calendar import FOREVER_S, Calendar
+from craton.store.undo import Undo
 
-Undo = list[Callable[[], None]]
 Units = NDArray[np.int32]
 """Units in ascending order, once each."""
 _Times = NDArray[np.int64]

@@ -4,12 +4,11 @@ A calendar is told of every change. What is away is away for a while, said befor
 missing is missing until further notice. A unit that is both counts once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from craton.fleet.calendar import FOREVER_S, Calendar
+from craton.store.undo import Undo
 
-Undo = list[Callable[[], None]]
 _Steps = tuple[tuple[int, int], ...]
 """(from when on, how many), the first for now."""
 

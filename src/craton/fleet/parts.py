@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from craton.fleet import terms
-from craton.fleet.client_tokens import check_same, digest_of
+from craton.fleet.client_tokens import check_same, digest_of, digest_under
 from craton.fleet.fleet import Fleet
 from craton.fleet.records import Reservation, ReservationKind, ReservationState
 from craton.fleet.reservation_contract import MoveHosts, SplitReservation
@@ -60,7 +60,7 @@ class Parts:
             created_ms=transaction.now_ms,
             currency=source.currency,
             client_token=command.client_token,
-            digest=None if command.client_token is None else digest_of(command),
+            digest=digest_under(command.client_token, command),
             hosts=hosts,
             billed_s=now_s,
             platform=source.platform,

@@ -4,18 +4,20 @@ Three views are kept in step by the methods here, each of which notes how to tak
 `pool` (chips, now), `calendar` (units, over time) and, where the site's power is capped, `watts`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from craton.fleet.calendar import FOREVER_S, Calendar, Runs
 from craton.fleet.inventory import PoolPlan
-from craton.fleet.occupancy import Occupancy, Undo, Units
+from craton.fleet.occupancy import Occupancy, Units
 from craton.fleet.offering import Away, Offering
 from craton.fleet.pool import Masks, Pool
 from craton.fleet.pool_layout import Numbers
 from craton.fleet.records import HostState, Lease, LeaseKind
 from craton.kernel.errors import Conflict
+from craton.store.undo import Undo, take_back
 
 _WHOLE = (None, HostState.MAINTENANCE)
 
@@ -266,11 +268,17 @@ class PoolBook:
             self._offering.set_away(key, None, undo)
         self._balance(now_s, undo)
 
-    def avoid(self, start_s: int, end_s: int, undo: Undo) -> None:
-        """Give nothing away on hosts that will be away in that time, until this is undone."""
+    @contextmanager
+    def avoiding(self, start_s: int, end_s: int) -> Generator[None]:
+        """The pool as if hosts that will be away in that time were away already."""
+        undo: Undo = []
         for away in self._offering.within(start_s, end_s):
             for host in away.hosts:
                 self._set_usable(host, False, undo)
+        try:
+            yield
+        finally:
+            take_back(undo)
 
     def names(self, hosts: Sequence[int]) -> list[str]:
         """The names of hosts, in their order."""

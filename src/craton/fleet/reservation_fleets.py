@@ -13,7 +13,7 @@ import msgspec
 
 from craton.fleet import terms
 from craton.fleet.calendar import FOREVER_S
-from craton.fleet.client_tokens import check_same, digest_of
+from craton.fleet.client_tokens import check_same, digest_under
 from craton.fleet.contract import CancelReservation, CreateReservation, ModifyReservation, Owner
 from craton.fleet.fleet import Fleet
 from craton.fleet.records import (
@@ -97,7 +97,7 @@ class ReservationFleets:
             end_s=command.end_s,
             created_ms=transaction.now_ms,
             client_token=token,
-            digest=None if token is None else digest_of(command),
+            digest=digest_under(token, command),
             tags=command.tags,
         )
         grown = self._grow(transaction, made)

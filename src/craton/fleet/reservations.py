@@ -14,7 +14,7 @@ from craton.economics.prices import Rated
 from craton.fleet import terms
 from craton.fleet.binding import choose_hosts, choose_staying
 from craton.fleet.charges import Charges
-from craton.fleet.client_tokens import check_same, digest_of
+from craton.fleet.client_tokens import check_same, digest_of, digest_under
 from craton.fleet.contract import (
     BuyOffer,
     CancelReservation,
@@ -239,7 +239,7 @@ class Promises:
             created_ms=transaction.now_ms,
             currency=rated.currency,
             client_token=command.client_token,
-            digest=None if command.client_token is None else digest_of(command),
+            digest=digest_under(command.client_token, command),
             platform=command.platform,
             is_targeted=command.is_targeted,
             tags=command.tags,

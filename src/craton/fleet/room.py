@@ -13,7 +13,6 @@ import numpy as np
 from craton.fleet.binding import choose_hosts
 from craton.fleet.fleet import Fleet
 from craton.fleet.kept_room import KeptRoom, asked_by, asking, could_hold, stays_until_s
-from craton.fleet.occupancy import Undo
 from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement import place
 from craton.fleet.placement_demand import Demand, Placement, Refusal
@@ -25,6 +24,7 @@ from craton.fleet.pool_layout import Numbers
 from craton.fleet.records import Lease, LeaseKind, LeaseState
 from craton.fleet.shares import Shares
 from craton.kernel.errors import BadRequest
+from craton.store.undo import Undo, take_back
 
 ANY_PRIORITY = 1 << 40
 """Above every lease that may be interrupted: what is paid for in full takes its place."""
@@ -80,10 +80,8 @@ class Room:
     def _find(self, book: PoolBook, lease: Lease, now_s: int) -> Placement | str:
         asked = asked_by(lease, book)
         until_s = None if lease.seconds is None else now_s + lease.seconds
-        undo: Undo = []
-        book.avoid(now_s, stays_until_s(lease, now_s), undo)
-        found = place(book.pool, asked)
-        _take_back(undo)
+        with book.avoiding(now_s, stays_until_s(lease, now_s)):
+            found = place(book.pool, asked)
         if isinstance(found, Refusal):
             return found.message
         if lease.kind is LeaseKind.ON_DEMAND and not book.fits(found.hosts, now_s, until_s):
@@ -95,11 +93,8 @@ class Room:
     @staticmethod
     def closed(book: PoolBook, hosts: Sequence[int], now_s: int) -> set[int]:
         """Of some hosts those where nothing begins: set aside, or to be so within a notice."""
-        undo: Undo = []
-        book.avoid(now_s, now_s + NOTICE_S + 1, undo)
-        found = {host for host in hosts if host in book.marked or not book.pool.usable[host]}
-        _take_back(undo)
-        return found
+        with book.avoiding(now_s, now_s + NOTICE_S + 1):
+            return {host for host in hosts if host in book.marked or not book.pool.usable[host]}
 
     def _is_kept(self, book: PoolBook, found: Placement) -> bool:
         """Whether somebody's block, about to start, would lack these hosts.
@@ -113,7 +108,7 @@ class Room:
         undo: Undo = []
         book.take(found.hosts, found.masks, undo)
         is_kept = choose_hosts(book, units) is None
-        _take_back(undo)
+        take_back(undo)
         return is_kept
 
     def rivals(self, book: PoolBook, lease: Lease, now_s: int) -> Sequence[str] | None:
@@ -240,7 +235,7 @@ class Room:
                     book.rise(each.id, hosts, now_s, undo)
             yield
         finally:
-            _take_back(undo)
+            take_back(undo)
 
 
 def _never(lease: Lease, demands: Sequence[tuple[PoolBook, Demand]]) -> str:
@@ -258,11 +253,6 @@ def _never(lease: Lease, demands: Sequence[tuple[PoolBook, Demand]]) -> str:
         f"of such hosts at once, with nobody else there, {most}. Ask for fewer, or allow the gang "
         "to reach further."
     )
-
-
-def _take_back(undo: Undo) -> None:
-    while undo:
-        undo.pop()()
 
 
 def _held(lease: Lease) -> Held:

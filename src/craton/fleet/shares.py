@@ -177,23 +177,19 @@ class Shares:
         """
         if not aged:
             return None
-        held = self._held_by({each.account for each in (*aged, lease)})
+        # Where nobody has a share, what anybody holds decides nothing about who has waited long.
+        held: Counter[_Key] = Counter()
+        if self._chips:
+            held = self._held({each.account for each in (*aged, lease)})
         order, first = min(((self._order(each, held, now_s), each) for each in aged), key=_order_of)
         return first if order < self._order(lease, held, now_s) else None
 
-    def _held_by(self, accounts: Collection[str]) -> Counter[_Key]:
-        """The same of some accounts; of none where nobody has a share, since nothing asks then."""
-        held: Counter[_Key] = Counter()
-        if self._chips:
-            for lease in self._counted():
-                if lease.account in accounts:
-                    held[lease.account, self._chip(lease)] += lease.chips
-        return held
-
-    def _held(self) -> Counter[_Key]:
+    def _held(self, accounts: Collection[str] | None = None) -> Counter[_Key]:
+        """How many chips some accounts hold of each kind; None: all of them."""
         held: Counter[_Key] = Counter()
         for lease in self._counted():
-            held[lease.account, self._chip(lease)] += lease.chips
+            if accounts is None or lease.account in accounts:
+                held[lease.account, self._chip(lease)] += lease.chips
         return held
 
     def _counted(self) -> Iterator[Lease]:

@@ -26,6 +26,7 @@ from sqlalchemy.sql import bindparam
 from craton.kernel.errors import Conflict, NotFound
 from craton.store.database import METADATA, Connection, Statement, string
 from craton.store.kind import Body, Change, Kind
+from craton.store.undo import Undo
 
 DOCUMENTS = Table(
     "documents",
@@ -100,7 +101,7 @@ class Transaction:
         self.changes: list[Change] = []
         self.after_commit: list[Callable[[], None]] = []
         """What to do in memory once this is durable, and not at all if it isn't."""
-        self.undo: list[Callable[[], None]] = []
+        self.undo: Undo = []
         """What takes back, last first, a change in memory that later commands of the group see."""
 
     def add(

@@ -45,6 +45,7 @@ from craton.store.contract import (
 from craton.store.database import Connection, begin, rollback, savepoint
 from craton.store.documents import Transaction, page
 from craton.store.kind import Change
+from craton.store.undo import take_back
 
 GROUP_MAX = 2048
 LEASE_NS = int(LEASE_S * 1e9)
@@ -275,7 +276,7 @@ class Pipeline:
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever stops a commit refuses the group
             rollback(self._connection)
-            _take_back(transaction.undo, 0)
+            take_back(transaction.undo)
             self._refused_groups.add()
             self._log.error("commit_failed", error=repr(error), commands=len(group))
             for session, call in group:
@@ -320,7 +321,7 @@ class Pipeline:
             except CratonError as error:
                 del transaction.changes[mark:]
                 del transaction.after_commit[after:]
-                _take_back(transaction.undo, undo)
+                take_back(transaction.undo, undo)
                 singles.append((session, _refusal(call.seq, error)))
             else:
                 singles.append((session, Returned(call.seq, self._encode(result))))
@@ -450,11 +451,6 @@ def _pieces(changes: Sequence[Change]) -> list[list[Change]]:
         pieces[-1].append(change)
         room -= size
     return pieces
-
-
-def _take_back(undo: list[Callable[[], None]], down_to: int) -> None:
-    while len(undo) > down_to:
-        undo.pop()()
 
 
 def _refusal(seq: int, error: BaseException) -> Refused:

@@ -8,6 +8,7 @@ import pytest
 
 from craton.fleet.calendar import FOREVER_S, Calendar
 from craton.fleet.occupancy import Occupancy
+from craton.store.undo import take_back
 
 UNITS, UNIT_W, HORIZON_S = 12, 700, 90
 
@@ -114,8 +115,7 @@ def test_a_step_that_is_taken_back_leaves_no_trace(seed: int) -> None:
     before = [each.tolist() for each in sat.calendar.skyline(sat.plain.now_s, FOREVER_S)]
     state = Counter(sat.occupancy.end(unit) for unit in range(UNITS)), dict(sat.held)
     undo = [back for _ in range(10) for back in step(rng, sat)]
-    while undo:
-        undo.pop()()
+    take_back(undo)
     after = [each.tolist() for each in sat.calendar.skyline(sat.plain.now_s, FOREVER_S)]
     assert after == before
     assert Counter(sat.occupancy.end(unit) for unit in range(UNITS)) == state[0]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from craton.fleet.calendar import FOREVER_S
-from craton.fleet.occupancy import Undo
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import HostState
 from craton.kernel.errors import Conflict
+from craton.store.undo import Undo, take_back
 from tests.fakes.fleet_sales import DAY_S, FLEET, P5EN_POOL, ULTRA_POOL
 from tests.fakes.fleets import FleetWorld
 
@@ -28,11 +28,6 @@ def skyline(of: PoolBook) -> list[tuple[int, int]]:
 
 def hosts(*numbers: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     return np.array(numbers, np.int32)
-
-
-def back(undo: Undo) -> None:
-    while undo:
-        undo.pop()()
 
 
 def test_a_promise_takes_its_units_for_its_time_and_no_more() -> None:
@@ -96,7 +91,7 @@ def test_every_change_is_taken_back_exactly() -> None:
     own.no_longer_away("w", NOW_S + 101, undo)
     own.set_in_use(3, True, undo)
     own.pool.check()
-    back(undo)
+    take_back(undo)
     after = (skyline(own), own.pool.taken, own.pool.usable, own.marked)
     assert after[0] == before[0]
     assert (after[1] == before[1]).all()
@@ -120,13 +115,11 @@ def test_what_is_away_counts_for_its_time_and_together_with_what_is_broken_once(
 def test_away_hosts_are_avoided_for_what_lasts_into_it() -> None:
     own = book()
     own.away("w", range(3), (NOW_S + 10, NOW_S + 20), NOW_S, [])
-    undo: Undo = []
     for end_s, free in ((NOW_S + 10, 6), (NOW_S + 11, 3), (FOREVER_S, 3)):
-        own.avoid(NOW_S, end_s, undo)
-        assert own.pool.free_hosts == free
-        back(undo)
-    own.avoid(NOW_S + 20, FOREVER_S, undo)
-    assert own.pool.free_hosts == 6
+        with own.avoiding(NOW_S, end_s):
+            assert own.pool.free_hosts == free
+    with own.avoiding(NOW_S + 20, FOREVER_S):
+        assert own.pool.free_hosts == 6
 
 
 def test_power_bounds_what_is_promised_beside_the_units() -> None:
