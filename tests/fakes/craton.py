@@ -4,14 +4,18 @@ import json
 import ssl
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 ECHO = "craton.echo-1"
 SMOL = "huggingfacetb.smollm2-135m-instruct"
+POLL_S = 0.02
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +105,12 @@ class Craton:
         status = self.process.wait(timeout=30)
         self.process.stdout.close()
         return status
+
+
+def until(holds: Callable[[], Found], *, patience_s: float) -> Found:
+    """What a real Craton comes to before long; processes can only be asked again and again."""
+    deadline = time.monotonic() + patience_s
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(POLL_S)
+    return found

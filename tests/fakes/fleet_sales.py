@@ -6,6 +6,8 @@ UltraServers of four trn2u hosts (16 chips). The world begins at midnight UTC.
 
 from typing import Any
 
+from craton.economics.bounds import Period, Scope
+from craton.economics.contract import CreateBudget
 from craton.fleet.contract import (
     BuyOffer,
     CreateReservation,
@@ -46,6 +48,7 @@ count = 2
 type = "trn2u.48xlarge"
 ultraserver = "u-trn2x64"
 """
+NO_SPARES = FLEET.replace("spares = 1\n", "")
 
 
 def offers(
@@ -157,3 +160,31 @@ def paid(world: FleetWorld, owner: Owner = ALICE) -> int:
 def at_day_end(world: FleetWorld) -> None:
     """Go to the next 11:30 UTC, when blocks start and end."""
     world.advance((11 * HOUR_S + 1800 - world.now_s) % DAY_S)
+
+
+def cap(
+    world: FleetWorld, amount: int, account: str = "alice", *, period: Period = Period.TOTAL
+) -> None:
+    """Give an account a budget of so many dollars."""
+    budget = CreateBudget(
+        name="cap",
+        account=account,
+        scope=Scope.ACCOUNT,
+        subjects=(account,),
+        amount_nanos=amount * NANOS,
+        currency="USD",
+        period=period,
+    )
+    world.books.commit(lambda writing: world.books.budgets.create(writing, budget))
+
+
+def free(world: FleetWorld, start_s: int, end_s: int) -> int:
+    """Units of the pool of single hosts that can be promised for all of a time."""
+    return world.office.fleet.book(P5EN_POOL).free(start_s, end_s)
+
+
+def started(world: FleetWorld, units: int) -> ReservationView:
+    """A block that was bought and has begun."""
+    block = buy(world, units=units)
+    world.advance(block.start_s - world.now_s)
+    return now(world, block)

@@ -1,7 +1,7 @@
 """The models of a real Craton give way when their machine is taken, and come back."""
 
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ import pytest
 from craton.cli.connection import Connection
 from craton.cli.main import main
 from craton.fleet.run_records import HERE
+from tests.fakes import craton as fakes
 from tests.fakes.craton import SMOL, Craton
 
 pytestmark = pytest.mark.slow  # two loads of a real model
@@ -17,11 +18,7 @@ pytestmark = pytest.mark.slow  # two loads of a real model
 PATIENCE_S = 60.0
 
 
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.1)
+until = partial(fakes.until, patience_s=PATIENCE_S)
 
 
 def answer(smol: Craton) -> str:

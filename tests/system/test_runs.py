@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from craton.cli.connection import Connection
 from craton.cli.main import main
 from craton.fleet.run_records import NOTHING_RAN
 from craton.kernel.errors import AccessDenied, NotFound
+from tests.fakes import craton as fakes
 from tests.fakes.craton import Craton
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "ultraserver.toml"
@@ -45,12 +47,7 @@ for number in range(30):
 """
 
 
-def until(holds: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
-    return found
+until = partial(fakes.until, patience_s=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from tests.fakes.fleet_sales import (
     FLEET,
     HOUR_S,
     NANOS,
+    NO_SPARES,
     buy,
     end,
     lease,
@@ -21,8 +22,6 @@ from tests.fakes.fleet_sales import (
     spot,
 )
 from tests.fakes.fleets import BOB, FailedCommitError, FleetWorld
-
-NO_SPARES = FLEET.replace("spares = 1\n", "")
 
 
 def drain(world: FleetWorld, path: str) -> Any:

@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-from craton.economics.bounds import Period, Scope
-from craton.economics.contract import CreateBudget
 from craton.fleet.contract import EndLease, LeaseView, Owner
 from craton.fleet.records import HostState, LeaseKind
 from craton.kernel.errors import AccessDenied, BadRequest, BudgetExceeded, Conflict, NotFound
@@ -15,6 +13,7 @@ from tests.fakes.fleet_sales import (
     NANOS,
     TRN2U,
     buy,
+    cap,
     end,
     lease,
     mark,
@@ -28,23 +27,6 @@ from tests.fakes.fleets import ALICE, BOB, FleetWorld
 
 def waiting(world: FleetWorld, owner: Owner = ALICE, **wanted: Any) -> LeaseView:
     return lease(world, owner, wait=True, **wanted)
-
-
-def cap(world: FleetWorld, amount: int, account: str = "alice") -> None:
-    world.books.commit(
-        lambda writing: world.books.budgets.create(
-            writing,
-            CreateBudget(
-                name="cap",
-                account=account,
-                scope=Scope.ACCOUNT,
-                subjects=(account,),
-                amount_nanos=amount * NANOS,
-                currency="USD",
-                period=Period.TOTAL,
-            ),
-        )
-    )
 
 
 def test_chips_of_a_host_and_no_more_are_held_and_paid() -> None:

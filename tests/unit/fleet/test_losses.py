@@ -10,6 +10,7 @@ from craton.kernel.errors import NotFound
 from tests.fakes.fleet_sales import (
     FLEET,
     NANOS,
+    NO_SPARES,
     P5EN_POOL,
     buy,
     end,
@@ -21,8 +22,6 @@ from tests.fakes.fleet_sales import (
     spot,
 )
 from tests.fakes.fleets import ALICE, BOB, FleetWorld
-
-NO_SPARES = FLEET.replace("spares = 1\n", "")
 
 
 def started(world: FleetWorld, **wanted: Any) -> ReservationView:

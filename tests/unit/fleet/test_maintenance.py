@@ -2,7 +2,7 @@
 
 import pytest
 
-from craton.fleet.contract import ApplyFleet, ReservationView
+from craton.fleet.contract import ApplyFleet
 from craton.fleet.maintenance_contract import (
     CancelMaintenance,
     MaintenanceQuery,
@@ -15,18 +15,19 @@ from tests.fakes.fleet_sales import (
     DAY_S,
     FLEET,
     HOUR_S,
+    NO_SPARES,
     P5EN_POOL,
     buy,
+    free,
     lease,
     mark,
     now,
     offers,
     reserve,
     spot,
+    started,
 )
 from tests.fakes.fleets import BOB, FailedCommitError, FleetWorld
-
-NO_SPARES = FLEET.replace("spares = 1\n", "")
 
 
 def plan(world: FleetWorld, path: str, start_s: int, seconds: int = HOUR_S) -> MaintenanceView:
@@ -36,16 +37,6 @@ def plan(world: FleetWorld, path: str, start_s: int, seconds: int = HOUR_S) -> M
 
 def windows(world: FleetWorld, *, is_all: bool = False) -> list[MaintenanceView]:
     return world.read("maintenance", MaintenanceQuery(is_all)).windows
-
-
-def free(world: FleetWorld, start_s: int, end_s: int) -> int:
-    return world.office.fleet.book(P5EN_POOL).free(start_s, end_s)
-
-
-def started(world: FleetWorld, units: int) -> ReservationView:
-    block = buy(world, units=units)
-    world.advance(block.start_s - world.now_s)
-    return now(world, block)
 
 
 def test_nothing_is_promised_on_hosts_for_the_time_of_their_maintenance() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from craton.fleet.contract import ApplyFleet, ReservationView
+from craton.fleet.contract import ApplyFleet
 from craton.fleet.maintenance import OPEN_MAX
 from craton.fleet.maintenance_contract import (
     CancelMaintenance,
@@ -16,33 +16,24 @@ from tests.fakes.fleet_sales import (
     DAY_S,
     FLEET,
     HOUR_S,
+    NO_SPARES,
     P5EN_POOL,
     TRN2U,
     buy,
+    free,
     lease,
     mark,
     now,
     offers,
     reserve,
     spot,
+    started,
 )
 from tests.fakes.fleets import ALICE, BOB, FailedCommitError, FleetWorld
-
-NO_SPARES = FLEET.replace("spares = 1\n", "")
 
 
 def plan(world: FleetWorld, path: str, start_s: int, seconds: int = HOUR_S) -> MaintenanceView:
     return world.call("schedule_maintenance", ScheduleMaintenance(path, start_s, start_s + seconds))
-
-
-def free(world: FleetWorld, start_s: int, end_s: int) -> int:
-    return world.office.fleet.book(P5EN_POOL).free(start_s, end_s)
-
-
-def started(world: FleetWorld, units: int) -> ReservationView:
-    block = buy(world, units=units)
-    world.advance(block.start_s - world.now_s)
-    return now(world, block)
 
 
 def cancel(world: FleetWorld, id: str) -> None:

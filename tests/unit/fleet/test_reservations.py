@@ -2,8 +2,7 @@
 
 import pytest
 
-from craton.economics.bounds import Period, Scope
-from craton.economics.contract import CreateBudget
+from craton.economics.bounds import Period
 from craton.fleet.contract import (
     BuyOffer,
     CancelReservation,
@@ -22,6 +21,7 @@ from tests.fakes.fleet_sales import (
     TRN2U,
     at_day_end,
     buy,
+    cap,
     end,
     extensions,
     lease,
@@ -44,23 +44,6 @@ def modify(world: FleetWorld, what: ReservationView, **changed: object) -> Reser
 
 def cancel(world: FleetWorld, what: ReservationView) -> ReservationView:
     return world.call("cancel_reservation", CancelReservation(what.account, what.id))
-
-
-def spend_at_most(world: FleetWorld, amount: int, account: str = "alice") -> None:
-    world.books.commit(
-        lambda writing: world.books.budgets.create(
-            writing,
-            CreateBudget(
-                name="cap",
-                account=account,
-                scope=Scope.ACCOUNT,
-                subjects=(account,),
-                amount_nanos=amount * NANOS,
-                currency="USD",
-                period=Period.MONTH,
-            ),
-        )
-    )
 
 
 def test_a_block_is_paid_when_it_is_bought() -> None:
@@ -122,7 +105,7 @@ def test_what_was_sold_meanwhile_is_not_sold_again() -> None:
 
 def test_a_block_no_budget_has_room_for_is_not_kept() -> None:
     world = FleetWorld(FLEET)
-    spend_at_most(world, 100)
+    cap(world, 100, period=Period.MONTH)
     block = buy(world, units=6)
     assert block.state == "payment-failed"
     assert paid(world) == 0
@@ -132,7 +115,7 @@ def test_a_block_no_budget_has_room_for_is_not_kept() -> None:
 def test_an_extension_no_budget_has_room_for_is_refused() -> None:
     world = FleetWorld(FLEET)
     block = buy(world)
-    spend_at_most(world, 100)
+    cap(world, 100, period=Period.MONTH)
     (offer,) = extensions(world, block, 1)
     with pytest.raises(BudgetExceeded):
         world.call("buy_extension", BuyOffer(owner=ALICE, offer=offer.id))
