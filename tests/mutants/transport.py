@@ -32,6 +32,14 @@ MUTANTS = (
         HTTP2_TEST + "test_both_versions_are_served_on_one_port",
     ),
     _mutant(
+        "a request sent ahead is begun before its client has the answer to the last",
+        CONNECTION,
+        "        if self._is_behind:\n            self._is_next_due = True",
+        "        if False:\n            self._is_next_due = True",
+        "tests/unit/http/test_http_server.py::"
+        "test_what_is_sent_ahead_of_a_long_answer_does_not_cost_its_client_that_answer",
+    ),
+    _mutant(
         "a frame of any length is waited for",
         FRAMES,
         "if length > FRAME_BYTES_MAX:",

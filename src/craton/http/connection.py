@@ -58,6 +58,8 @@ class Http1Connection(asyncio.Protocol):
         self._is_reading_paused = False
         self._is_behind = False
         """Whether the client reads slower than we write: asyncio's word."""
+        self._is_next_due = False
+        """Whether the next request waits until the client has taken the answers it has."""
         self._writable = asyncio.Event()
         self._writable.set()
         self._since_ns = server.clock.monotonic_ns()
@@ -115,7 +117,7 @@ class Http1Connection(asyncio.Protocol):
             self._lingered_bytes += len(data)
             if self._lingered_bytes > self.server.limits.linger_bytes_max:
                 self._abort()
-        elif self._responder is not None:
+        elif self._responder is not None or self._is_next_due:
             self._keep_ahead(data)
         elif self._opening is None:
             self._parse(data)
@@ -144,6 +146,10 @@ class Http1Connection(asyncio.Protocol):
         """Asyncio: the client caught up."""
         self._is_behind = False
         self._writable.set()
+        if self._is_next_due:
+            self._is_next_due = False
+            if self._phase is _OPEN:
+                self._next()
 
     # Reading.
 
@@ -202,7 +208,13 @@ class Http1Connection(asyncio.Protocol):
                 transport.pause_reading()
 
     def _next(self) -> None:
-        """Start the next request, parsing more of what came ahead if there is none yet."""
+        """Start the next request, parsing more of what came ahead if there is none yet.
+
+        Answers that the client hasn't taken would count against the next one as unread.
+        """
+        if self._is_behind:
+            self._is_next_due = True
+            return
         reader = self._reader
         assert reader is not None
         while not reader.received and self._ahead:
@@ -455,6 +467,8 @@ class Http1Connection(asyncio.Protocol):
     def _sweep_reading(self, waited_s: float) -> None:
         limits, reader = self.server.limits, self._reader
         assert reader is not None
+        if self._is_next_due:
+            return  # it is the client's reading that is waited for, and that is watched already
         if self._stage is _IDLE:
             if waited_s > limits.idle_timeout_s:
                 self._linger()
