@@ -95,7 +95,9 @@ def header_frames(dice: random.Random, stream: int, block: bytes, *, is_last: bo
     """A header block in one frame or several."""
     flags = END_STREAM if is_last else 0
     pieces = [block] if dice.random() < 0.7 else _cut(block, dice, 4)
-    pieces = [piece[at : at + 16_000] for piece in pieces for at in range(0, len(piece), 16_000)]
+    pieces = [
+        piece[at : at + 16_000] for piece in pieces for at in range(0, len(piece) or 1, 16_000)
+    ]
     first, front, back = pieces[0], b"", b""
     if dice.random() < 0.2:
         flags |= PRIORITIZED
