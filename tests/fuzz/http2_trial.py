@@ -310,7 +310,12 @@ def _has_frame(reader: asyncio.StreamReader) -> bool:
 
 
 def _is_to_head(answer: Answer) -> bool:
-    return not answer.body and answer.headers.get(b"content-length", b"0") != b"0"
+    """Whether this must be the answer to a HEAD, which changed bytes made of another request.
+
+    Such an answer tells the length of what it doesn't have, or, for a greeting, has no type.
+    """
+    has_length = answer.headers.get(b"content-length", b"0") != b"0"
+    return not answer.body and (has_length or b"content-type" not in answer.headers)
 
 
 def _is_over(partial: Partial | None) -> bool:
