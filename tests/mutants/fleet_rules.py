@@ -10,6 +10,7 @@ TOKENS, PARTS, TEAMS = (
     FLEET + "parts.py",
     FLEET + "reservation_fleets.py",
 )
+BOOK = FLEET + "pool_book.py"
 AWAY, LIFECYCLE, STATE = FLEET + "maintenance.py", FLEET + "lifecycle.py", FLEET + "fleet.py"
 BLOCKS = "src/craton/apis/ec2/capacity_blocks.py"
 UPKEEP = "src/craton/apis/native/fleet_upkeep.py"
@@ -17,7 +18,7 @@ UPKEEP = "src/craton/apis/native/fleet_upkeep.py"
 UNIT = "tests/unit/fleet/"
 WAIT, DRAIN = UNIT + "test_waiting.py::test_", UNIT + "test_drain.py::test_"
 EDGES, TOKEN = UNIT + "test_maintenance_edges.py::test_", UNIT + "test_client_tokens.py::test_"
-SHARE = UNIT + "test_shares.py::test_"
+SHARE, CHIPS = UNIT + "test_shares.py::test_", UNIT + "test_chip_losses.py::test_"
 EC2 = "tests/unit/apis/ec2/test_ec2_capacity.py::test_"
 NATIVE = "tests/unit/apis/native/test_native_fleet_upkeep.py::test_"
 
@@ -28,6 +29,69 @@ def one(name: str, file: str, old: str, new: str, test: str) -> Mutant:
 
 
 MUTANTS = (
+    one(
+        "a host with a broken chip is promised as a whole one",
+        BOOK,
+        "if self.pool.broken[first:last].any():",
+        "if False:",
+        CHIPS + "nobody_gets_a_chip_that_failed_and_others_of_its_host_are_given_away",
+    ),
+    one(
+        "what runs on a chip that fails goes on",
+        LOSSES,
+        "if any(held >> chip & 1 for chip in chips):",
+        "if False:",
+        CHIPS + "what_runs_on_a_chip_that_fails_ends_and_what_runs_beside_it_goes_on",
+    ),
+    one(
+        "what runs beside a chip that fails ends",
+        LOSSES,
+        "if any(held >> chip & 1 for chip in chips):",
+        "if True:",
+        CHIPS + "what_runs_on_a_chip_that_fails_ends_and_what_runs_beside_it_goes_on",
+    ),
+    one(
+        "a promise keeps the host whose chip failed",
+        LOSSES,
+        "        self._replace(transaction, hosts, told, EndReason.CHIP_LOST)\n",
+        "",
+        CHIPS + "a_promise_is_of_whole_hosts_and_leaves_one_whose_chip_fails",
+    ),
+    one(
+        "a new state process knows of no broken chip",
+        STATE,
+        "            self.broken[broken.host] = broken\n",
+        "            pass\n",
+        CHIPS + "broken_chips_are_known_after_a_restart_and_under_another_fleet_file",
+    ),
+    one(
+        "a spare with a broken chip counts as one",
+        BOOK,
+        " and not self.pool.broken[host]",
+        "",
+        CHIPS + "a_spare_with_a_broken_chip_stands_in_for_nobody",
+    ),
+    one(
+        "a chip that is mended mends the others of its host",
+        LOSSES,
+        "hosts, before - chips, command.note)",
+        "hosts, set(), command.note)",
+        CHIPS + "chips_work_again_one_by_one_or_all_with_their_host",
+    ),
+    one(
+        "a host is taken into use again with chips that don't work",
+        LOSSES,
+        "                self._mend_chips(transaction, hosts)\n",
+        "                pass\n",
+        CHIPS + "chips_work_again_one_by_one_or_all_with_their_host",
+    ),
+    one(
+        "a broken chip stays broken although its failure couldn't be kept",
+        BOOK,
+        "(pool.fail_chip if works else pool.mend_chip)(host, chip)\n\n",
+        "pass\n\n",
+        CHIPS + "a_failure_that_could_not_be_kept_did_not_happen",
+    ),
     one(
         "a late second thought about maintenance lengthens what was over",
         AWAY,

@@ -264,6 +264,17 @@ class FleetMachine(RuleBasedStateMachine):
         self.attempt("mark_hosts", MarkHosts(host, state), fails=fails)
 
     @rule(
+        host=st.sampled_from(["north/a1/h/1", "north/a2/h/4", "north/a1/t1/2"]),
+        chips=st.sampled_from([(0,), (3, 7), tuple(range(8))]),
+        state=st.sampled_from([None, HostState.FAILED]),
+        fails=seldom,
+    )
+    def break_chips(
+        self, host: str, chips: tuple[int, ...], state: HostState | None, *, fails: bool
+    ) -> None:
+        self.attempt("mark_hosts", MarkHosts(host, state, chips=chips), fails=fails)
+
+    @rule(
         owner=owners,
         chip=st.sampled_from(["h200", "trainium2"]),
         chips=st.sampled_from([None, 0, 8, 64]),
@@ -344,6 +355,7 @@ class FleetMachine(RuleBasedStateMachine):
                     assert not (held[hosts] & masks).any(), f"{lease.id} shares a chip"
                     held[hosts] |= masks
             assert (held == book.pool.taken).all(), "the pool and the records differ"
+            assert not (held & book.pool.broken).any(), "somebody holds a chip that doesn't work"
             book.pool.check()
 
     @staticmethod
@@ -397,7 +409,8 @@ class FleetMachine(RuleBasedStateMachine):
     @invariant()
     def every_promise_has_its_units_while_nothing_is_broken(self) -> None:
         for key, book in self.fleet.books.items():
-            if set(book.marked.values()) <= {HostState.MAINTENANCE}:
+            is_set_aside = not set(book.marked.values()) <= {HostState.MAINTENANCE}
+            if not is_set_aside and not book.pool.broken.any():
                 now_s = self.world.now_s
                 assert book.calendar.short(now_s, now_s + 4000 * DAY_S) == [], key
 
@@ -428,6 +441,7 @@ class FleetMachine(RuleBasedStateMachine):
             key: (
                 book.calendar.skyline(self.world.now_s, self.world.now_s + 400 * DAY_S),
                 book.pool.taken.copy(),
+                book.pool.offered.copy(),
                 book.offered(self.world.now_s),
             )
             for key, book in before.books.items()
@@ -441,13 +455,14 @@ class FleetMachine(RuleBasedStateMachine):
         assert after.leases == before.leases
         for name, query in (("maintenance", MaintenanceQuery(True)), ("shares", SharesQuery())):
             assert again.read(name, query) == self.world.read(name, query)
-        for key, (skyline, taken, offered) in memory.items():
+        for key, (skyline, taken, chips, offered) in memory.items():
             book = after.books[key]
             times, free = book.calendar.skyline(now_s, now_s + 400 * DAY_S)
             assert (times.tolist(), free.tolist()) == (skyline[0].tolist(), skyline[1].tolist()), (
                 f"the calendar of {key} differs after a restart"
             )
             assert (book.pool.taken == taken).all()
+            assert (book.pool.offered == chips).all()
             assert book.offered(now_s) == offered
 
 

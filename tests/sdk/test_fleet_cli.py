@@ -132,6 +132,26 @@ def test_a_failed_host_ends_what_ran_there(cli: Cli) -> None:
     cli.text("fleet", "repair", host)
 
 
+def test_a_failed_chip_ends_what_ran_on_it_and_not_what_ran_beside_it(cli: Cli) -> None:
+    wanted = ("--type", "p5en.48xlarge", "--chips", "4")
+    first, second = (cli.json("leases", "request", *wanted) for _ in range(2))
+    assert first["hosts"] == second["hosts"]
+    chip, host = second["masks"][0].bit_length() - 1, second["hosts"][0]
+    told = cli.text("fleet", "fail", host, "--chips", str(chip), "--note", "no link")
+    assert told.startswith(f"1 chip of {host} is failed: what ran there has ended.")
+    assert f"Ended, or will: {second['id']}." in told
+    shown = cli.text("fleet")
+    assert re.search(rf"{host} chip {chip} +failed .* no link", shown)
+    assert re.search(r"south/p5en.48xlarge .* 0, 1 chip", shown)
+    assert cli.json("leases", "show", second["id"])["reason"] == "chip-lost"
+    assert cli.json("leases", "show", first["id"])["state"] == "active"
+    cli.text("leases", "release", first["id"])
+    assert "has no chip 8" in cli.refused("fleet", "fail", host, "--chips", "8")
+    assert "numbers with commas" in cli.refused("fleet", "fail", host, "--chips", "a")
+    assert "in use again" in cli.text("fleet", "repair", host, "--chips", str(chip))
+    assert cli.json("fleet")["marks"] == []
+
+
 def test_a_block_is_quoted_bought_once_and_seen_in_the_calendar(cli: Cli) -> None:
     wanted = ("--ultraserver", "u-trn2x64", "--count", "3", "--days", "7")
     quoted = cli.json("capacity", "quote", *wanted)

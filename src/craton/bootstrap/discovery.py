@@ -8,8 +8,8 @@ import os
 import re
 from pathlib import Path
 
-from craton.fleet.instance_types import CHIPS_MAX
 from craton.fleet.office import LocalMachine
+from craton.fleet.records import HOST_CHIPS_MAX
 from craton.kernel.errors import NotFound
 from craton.silicon.catalogue import Catalogue
 
@@ -31,7 +31,7 @@ def discover(catalogue: Catalogue, root: Path = Path("/")) -> LocalMachine:
     chip, chips = _nvidia(catalogue, root) or _neuron(root) or (PROCESSOR, 1)
     return LocalMachine(
         chip=chip,
-        chips=min(chips, CHIPS_MAX),
+        chips=min(chips, HOST_CHIPS_MAX),
         server="",
         vcpus=os.cpu_count() or 1,
         memory_gib=_memory_gib(root),

@@ -14,6 +14,7 @@ from craton.apis.native.contract import AliasPage, ModelPage, ModelView
 from craton.apis.native.prices_contract import Priced, PricePage, PriceView
 from craton.cli.connection import Connection, client_context
 from craton.cli.examination import TIMEOUT_S, Finding, State
+from craton.cli.fleet_pictures import marked_name
 from craton.cli.groups import pages
 from craton.cli.installation import OTHERS, EndpointFile, read_installation
 from craton.cli.output import price
@@ -168,7 +169,7 @@ def fleet(view: FleetView) -> Finding:
         for pool in view.pools
         if pool.offered_units < pool.units
     ]
-    failed = [mark.host for mark in view.marks if mark.state is HostState.FAILED]
+    failed = [marked_name(mark) for mark in view.marks if mark.state is HostState.FAILED]
     if short:
         advice = "Repair hosts and say so with `craton fleet repair`."
         return Finding("fleet", State.FAIL, _listed(short), advice)

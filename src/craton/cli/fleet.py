@@ -15,6 +15,7 @@ from craton.cli.fleet_pictures import (
     calendar_lines,
     driver,
     heat_map,
+    marked_name,
     power,
     short_words,
     step_of,
@@ -47,6 +48,10 @@ Under = Annotated[
 ]
 Html = Annotated[
     Path | None, typer.Option("--html", help="Write it as a picture, one HTML page, here.")
+]
+Chips = Annotated[
+    str,
+    typer.Option(help="Only these chips of one host, as `craton leases show` numbers them: 0,3."),
 ]
 Note = Annotated[str, typer.Option(help="Why, for whoever looks later.")]
 Weeks = Annotated[int, typer.Option(min=1, max=52, help="How many weeks of the calendar.")]
@@ -111,16 +116,23 @@ def drain(path: Under, note: Note = "", data: Data = DATA, as_json: AsJson = Fal
     _mark(path, HostState.DRAINING, note, data, as_json=as_json)
 
 
-@app.command("fail", epilog=example("craton fleet fail north/a1/t7/2 --note 'chip 3 is dead'"))
-def fail(path: Under, note: Note = "", data: Data = DATA, as_json: AsJson = False) -> None:
-    """Say that hosts don't work: what runs there ends now, what was promised moves to others."""
-    _mark(path, HostState.FAILED, note, data, as_json=as_json)
+@app.command("fail", epilog=example("craton fleet fail north/a1/t7/2 --chips 3 --note 'no link'"))
+def fail(
+    *,
+    path: Under,
+    chips: Chips = "",
+    note: Note = "",
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Say that hosts, or chips of one, don't work: what runs there ends now, promises move."""
+    _mark(path, HostState.FAILED, note, data, chips=_numbers(chips), as_json=as_json)
 
 
 @app.command("repair", epilog=example("craton fleet repair north/a1/t7/2"))
-def repair(path: Under, data: Data = DATA, as_json: AsJson = False) -> None:
-    """Take hosts that were cordoned, drained or failed into use again."""
-    _mark(path, None, "", data, as_json=as_json)
+def repair(*, path: Under, chips: Chips = "", data: Data = DATA, as_json: AsJson = False) -> None:
+    """Take hosts that were cordoned, drained or failed into use again, with all of their chips."""
+    _mark(path, None, "", data, chips=_numbers(chips), as_json=as_json)
 
 
 @app.command("calendar", epilog=example("craton fleet calendar --pool north/u-trn2x64 --weeks 2"))
@@ -170,7 +182,7 @@ def _print_pools(pools: Sequence[PoolView]) -> None:
             f"{pool.free_units_now:,}",
             f"{pool.chips_taken:,} of {pool.chips:,}",
             str(pool.hosts_spare),
-            str(pool.hosts_unusable),
+            _broken(pool),
             "not known"
             if pool.draw_w is None
             else _draw(pool.draw_w, is_estimated=pool.is_draw_estimated),
@@ -189,12 +201,24 @@ def _print_pools(pools: Sequence[PoolView]) -> None:
             print_lines(printable(f"{pool.key} is sold below cost: {pool.below_cost}."))
 
 
+def _broken(pool: PoolView) -> str:
+    hosts = str(pool.hosts_unusable)
+    return f"{hosts}, {_chips(pool.chips_broken)}" if pool.chips_broken else hosts
+
+
+def _chips(count: int) -> str:
+    return f"{count:,} {'chip' if count == 1 else 'chips'}"
+
+
 def _draw(watts: int, *, is_estimated: bool) -> str:
     return f"{watts:,} W (estimated)" if is_estimated else f"{watts:,} W"
 
 
 def _print_marks(view: FleetView) -> None:
-    rows = [(m.host, m.state, day_and_time(m.since_ms), m.note) for m in view.marks[:NAMED_MAX]]
+    rows = [
+        (marked_name(mark), mark.state, day_and_time(mark.since_ms), mark.note)
+        for mark in view.marks[:NAMED_MAX]
+    ]
     print_table(("SET ASIDE", "STATE", "SINCE (UTC)", "WHY"), rows, empty="")
     more = len(view.marks) - NAMED_MAX
     if more > 0:
@@ -209,16 +233,34 @@ _NOW = {
 }
 
 
-def _mark(path: str, state: HostState | None, note: str, data: Path, *, as_json: bool) -> None:
-    body = {"path": path, "state": state, "note": note}
+def _numbers(chips: str) -> list[int]:
+    """Numbers of chips, from text such as 0,3."""
+    try:
+        return [int(each) for each in chips.split(",")] if chips else []
+    except ValueError:
+        raise BadRequest(
+            f"--chips {chips}: give numbers with commas between, such as 0,3."
+        ) from None
+
+
+def _mark(
+    path: str,
+    state: HostState | None,
+    note: str,
+    data: Path,
+    *,
+    chips: Sequence[int] = (),
+    as_json: bool,
+) -> None:
+    body = {"path": path, "state": state, "note": note, "chips": chips}
     told = connect(data).post("/fleet/marks", Marked, body)
     if as_json:
         print_json(told)
         return
-    hosts = f"{told.hosts:,} {'host' if told.hosts == 1 else 'hosts'}"
-    print_lines(
-        printable(f"{hosts} under {path} {'is' if told.hosts == 1 else 'are'} {_NOW[state]}.")
-    )
+    what, are = f"{told.hosts:,} {'host' if told.hosts == 1 else 'hosts'} under {path}", told.hosts
+    if chips:
+        what, are = f"{_chips(len(chips))} of {path}", len(chips)
+    print_lines(printable(f"{what} {'is' if are == 1 else 'are'} {_NOW[state]}."))
     for words, ids in (
         ("Got other hosts", told.reservations_moved),
         ("Get other hosts when what runs there has ended", told.reservations_moving),

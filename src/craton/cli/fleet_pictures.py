@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from craton.fleet.contract import CalendarView, FleetView, PoolView, RackView, RowView, SiteView
+from craton.fleet.contract import (
+    CalendarView,
+    FleetView,
+    MarkView,
+    PoolView,
+    RackView,
+    RowView,
+    SiteView,
+)
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
@@ -117,6 +125,14 @@ def short_words(pool: PoolView) -> str:
     """That a pool has fewer units to promise than it is meant to have."""
     missing = unit_words(pool.units - pool.offered_units)
     return f"{pool.key} has {missing} less to promise: hosts are broken or set aside."
+
+
+def marked_name(mark: MarkView) -> str:
+    """The host that was set aside, or which of its chips don't work."""
+    chips = ", ".join(map(str, mark.chips))
+    return (
+        f"{mark.host} {'chip' if len(mark.chips) == 1 else 'chips'} {chips}" if chips else mark.host
+    )
 
 
 def driver(site: SiteView) -> str:

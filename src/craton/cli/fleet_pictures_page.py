@@ -11,6 +11,7 @@ from pathlib import Path
 from craton.cli.fleet_pictures import (
     TOO_MANY,
     kilowatts,
+    marked_name,
     percent,
     power,
     row_title,
@@ -275,7 +276,8 @@ def _marks(view: FleetView) -> Markup:
     if not view.marks:
         return NOTHING
     rows: list[tuple[str, ...]] = [
-        (mark.host, mark.state, day_and_time(mark.since_ms), mark.note) for mark in view.marks
+        (marked_name(mark), mark.state, day_and_time(mark.since_ms), mark.note)
+        for mark in view.marks
     ]
     heads = ("Host", "State", "Since (UTC)", "Why")
     return tag(

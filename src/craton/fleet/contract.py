@@ -68,6 +68,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     is_draw_estimated: bool = False
     """Whether nobody measured or published that draw."""
+    chips_broken: int = 0
+    """Of hosts that work otherwise, too."""
     gang_hosts_max: int = 0
     """Whole hosts of the largest gang that has a place now, power and promises aside."""
     whole_free_permille: int = 0
@@ -120,23 +122,27 @@ class FleetView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarkView(msgspec.Struct, frozen=True):
-    """A host that was set aside."""
+    """A host that was set aside, or has chips that don't work."""
 
     host: str
     state: HostState
     since_ms: int
     note: str
+    chips: tuple[int, ...] = ()
+    """Of the host only these; none: all of it."""
 
 
 class MarkHosts(msgspec.Struct, frozen=True):
     """Set aside all hosts under a path, or with None take them into use again.
 
     `failed` ends what runs there at once and moves what was promised; `draining` gives notice.
+    `chips`: of the one host there only the chips of these numbers, which are failed or work again.
     """
 
     path: str
     state: HostState | None
     note: str = ""
+    chips: tuple[int, ...] = ()
 
 
 class Marked(msgspec.Struct, frozen=True):

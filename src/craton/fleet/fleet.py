@@ -17,6 +17,7 @@ from craton.fleet.pool import Pool
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.pool_layout import Layout, Power
 from craton.fleet.records import (
+    CHIP_MARKS,
     ENDED_LEASES,
     FENCING,
     HOST_MARKS,
@@ -24,6 +25,7 @@ from craton.fleet.records import (
     PAST_RESERVATIONS,
     PROMISING,
     RESERVATIONS,
+    ChipMark,
     Fencing,
     HostMark,
     HostState,
@@ -57,6 +59,8 @@ class Fleet:
         """By reservation: the leases inside it."""
         self.marks: dict[str, HostMark] = {}
         """What was set aside, by the host's name."""
+        self.broken: dict[str, ChipMark] = {}
+        """Which chips don't work, by the name of their host."""
         self.by_token: dict[tuple[str, str], str] = {}
         """What a client's token made: account and token to the id of a reservation."""
         self.starting: dict[str, Reservation] = {}
@@ -146,6 +150,8 @@ class Fleet:
             self._tokens_end = fencing.token
         for mark in _read(connection, HOST_MARKS):
             self.marks[mark.host] = mark
+        for broken in _read(connection, CHIP_MARKS):
+            self.broken[broken.host] = broken
         self.restore(now_s)
 
     def restore(self, now_s: int) -> None:
@@ -158,6 +164,9 @@ class Fleet:
         for mark in self.marks.values():
             for hosts in self.inventory.find(mark.host):
                 self._mark(hosts, mark.state, now_s, [])
+        for broken in self.broken.values():
+            for hosts in self.inventory.find(broken.host):
+                self._break(hosts, broken.chips, now_s, [])
         self.on_restored(now_s)
 
     def _restore_reservation(self, reservation: Reservation, now_s: int) -> None:
@@ -281,10 +290,35 @@ class Fleet:
                     transaction.add(HOST_MARKS, name, mark, account="", name=name)
         self._mark(hosts, state, transaction.now_ms // 1000, transaction.undo)
 
-    def drop_mark(self, transaction: Transaction, mark: HostMark) -> None:
+    def drop_marks(self, transaction: Transaction, host: str) -> None:
         """Forget about a host that isn't in the fleet any more."""
-        transaction.remove(HOST_MARKS, mark.host)
-        _set(self.marks, mark.host, None, transaction.undo)
+        if host in self.marks:
+            transaction.remove(HOST_MARKS, host)
+            _set(self.marks, host, None, transaction.undo)
+        self._keep_broken(transaction, host, None)
+
+    def break_chips(
+        self, transaction: Transaction, hosts: Hosts, chips: Iterable[int], note: str = ""
+    ) -> None:
+        """Say which chips of one host don't work; the others do. None: all of them work."""
+        host, numbers = hosts.pool.host_name(hosts.first), tuple(sorted(chips))
+        mark = ChipMark(host, numbers, transaction.now_ms, note) if numbers else None
+        self._keep_broken(transaction, host, mark)
+        self._break(hosts, numbers, transaction.now_ms // 1000, transaction.undo)
+
+    def _keep_broken(self, transaction: Transaction, host: str, mark: ChipMark | None) -> None:
+        if mark is None:
+            if host in self.broken:
+                transaction.remove(CHIP_MARKS, host)
+        elif host in self.broken:
+            transaction.put(CHIP_MARKS, host, mark)
+        else:
+            transaction.add(CHIP_MARKS, host, mark, account="", name=host)
+        _set(self.broken, host, mark, transaction.undo)
+
+    def _break(self, hosts: Hosts, chips: tuple[int, ...], now_s: int, undo: Undo) -> None:
+        self.freed = True
+        self.book(hosts.pool.key).break_chips(hosts.first, chips, now_s, undo)
 
     def _mark(self, hosts: Hosts, state: HostState | None, now_s: int, undo: Undo) -> None:
         self.freed = True
@@ -296,6 +330,12 @@ class Fleet:
         """The hosts of a pool that were set aside."""
         book = self.book(pool)
         return [self.marks[book.plan.host_name(host)] for host in sorted(book.marked)]
+
+    def broken_in(self, pool: str) -> list[ChipMark]:
+        """The hosts of a pool of which some chips don't work."""
+        book = self.book(pool)
+        hosts = np.flatnonzero(book.pool.broken).tolist()
+        return [self.broken[book.plan.host_name(host)] for host in hosts]
 
     def in_use(self, account: str) -> int:
         """Instances of an account's capacity blocks that aren't over: what EC2 limits."""

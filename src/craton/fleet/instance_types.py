@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from craton.fleet.records import HOST_CHIPS_MAX
 from craton.kernel.errors import BadRequest, NotFound
 from craton.kernel.units import NANOS_PER_UNIT
 from craton.silicon.catalogue import Catalogue
@@ -22,8 +23,6 @@ from craton.silicon.prices import chip_hour
 BUNDLED = Path(__file__).with_name("instance_types.toml")
 LOCAL = "craton.local"
 """The type of the machine that Craton runs on, whatever that is."""
-CHIPS_MAX = 32
-"""What a mask of one host's chips holds."""
 
 
 class InstanceType(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +125,8 @@ def _type(entry: _Entry, catalogue: Catalogue, site: Site, file: str) -> Instanc
         size *= side
     if entry.sides and size != entry.chips:
         raise BadRequest(f"{where} has {entry.chips} chips and sides that make {size}.")
-    if not 1 <= entry.chips <= CHIPS_MAX:
-        raise BadRequest(f"{where} has {entry.chips} chips; a host has 1 to {CHIPS_MAX}.")
+    if not 1 <= entry.chips <= HOST_CHIPS_MAX:
+        raise BadRequest(f"{where} has {entry.chips} chips; a host has 1 to {HOST_CHIPS_MAX}.")
     for ultra, hosts in entry.ultraservers.items():
         if hosts < 1:
             raise BadRequest(f"{where}: the UltraServer {ultra} has {hosts} hosts.")

@@ -1,11 +1,12 @@
-"""Hosts that break, and hosts that are set aside: what ran there, and what was promised there.
+"""Hosts and chips that break, and hosts set aside: what ran there, and what was promised there.
 
-What runs on a host that is lost ends, and its token is worth nothing from then on. A promise that
-was bound to it is bound to another: a spare, one that is free, or one of what may be interrupted.
-The same happens to a host that is drained, once what runs there has ended, which is given notice.
+What runs on a host or chip that is lost ends, and its token is worth nothing from then on. What was
+promised on it is promised on another: a spare, one that is free, or one of what may be
+interrupted. The same happens to a host that is drained, once what runs there has ended, which is
+given notice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -93,17 +94,16 @@ class Losses:
             )
         found = self.fleet.inventory.find(command.path)
         told = Marked(sum(hosts.last - hosts.first for hosts in found), [], [], [])
+        if command.chips:
+            self._mark_chips(transaction, found, command, told)
+            return told
         for hosts in found:
             self.fleet.mark(transaction, hosts, command.state, command.note)
+            if command.state is None:
+                self._mend_chips(transaction, hosts)
         for hosts in found:
             if command.state is HostState.FAILED:
-                self._lost(
-                    transaction,
-                    hosts,
-                    told.reservations_moved,
-                    told.leases_ended,
-                    told.reservations_short,
-                )
+                self._lost(transaction, hosts, told, EndReason.HOST_LOST)
         if command.state is HostState.DRAINING:
             pools: dict[str, set[int]] = {}
             for hosts in found:
@@ -111,6 +111,34 @@ class Losses:
             for pool, drained in pools.items():
                 self._drain(transaction, pool, drained, told)
         return told
+
+    def _mend_chips(self, transaction: Transaction, hosts: Hosts) -> None:
+        """All chips of some hosts work."""
+        broken = self.fleet.book(hosts.pool.key).pool.broken[hosts.first : hosts.last]
+        for host in (hosts.first + np.flatnonzero(broken)).tolist():
+            self.fleet.break_chips(transaction, Hosts(hosts.pool, host, host + 1), ())
+
+    def _mark_chips(
+        self, transaction: Transaction, found: Sequence[Hosts], command: MarkHosts, told: Marked
+    ) -> None:
+        """Some chips of one host fail, or work again.
+
+        What runs on one that fails ends. A promise is of whole hosts, and gets another for this.
+        """
+        hosts, chips = _one_host(found, command), frozenset(command.chips)
+        book = self.fleet.book(hosts.pool.key)
+        mask = int(book.pool.broken[hosts.first])
+        before = {chip for chip in range(mask.bit_length()) if mask >> chip & 1}
+        if command.state is None:
+            self.fleet.break_chips(transaction, hosts, before - chips, command.note)
+            return
+        self.fleet.break_chips(transaction, hosts, before | chips, command.note)
+        for lease in self.fleet.leases_on(hosts.pool.key, (hosts.first,)):
+            held = lease.masks[lease.hosts.index(hosts.first)]
+            if any(held >> chip & 1 for chip in chips):
+                self._desk.close(transaction, lease, EndReason.CHIP_LOST)
+                told.leases_ended.append(lease.id)
+        self._replace(transaction, hosts, told, EndReason.CHIP_LOST)
 
     def _drain(self, transaction: Transaction, pool: str, drained: set[int], told: Marked) -> None:
         """Give notice to what runs there; what is promised there moves at once, or after that."""
@@ -188,33 +216,31 @@ class Losses:
 
     def vacate(self, transaction: Transaction, hosts: Hosts, reason: EndReason) -> Marked:
         """End what runs on hosts that were set aside, and give promises others."""
-        moved: list[str] = []
-        ended: list[str] = []
-        short: list[str] = []
-        self._lost(transaction, hosts, moved, ended, short, reason)
-        return Marked(hosts.last - hosts.first, moved, ended, short)
+        told = Marked(hosts.last - hosts.first, [], [], [])
+        self._lost(transaction, hosts, told, reason)
+        return told
 
-    def _lost(  # noqa: PLR0917 - what is lost, and what follows from it
-        self,
-        transaction: Transaction,
-        hosts: Hosts,
-        moved: list[str],
-        ended: list[str],
-        short: list[str],
-        reason: EndReason = EndReason.HOST_LOST,
+    def _lost(
+        self, transaction: Transaction, hosts: Hosts, told: Marked, reason: EndReason
     ) -> None:
         """Hosts are gone: what ran there ends, and promises get others in their place."""
-        lost = set(range(hosts.first, hosts.last))
-        for lease in self.fleet.leases_on(hosts.pool.key, lost):
+        for lease in self.fleet.leases_on(hosts.pool.key, range(hosts.first, hosts.last)):
             self._desk.close(transaction, lease, reason)
-            ended.append(lease.id)
+            told.leases_ended.append(lease.id)
+        self._replace(transaction, hosts, told, reason)
+
+    def _replace(
+        self, transaction: Transaction, hosts: Hosts, told: Marked, reason: EndReason
+    ) -> None:
+        """Give promises others for these hosts."""
+        lost = set(range(hosts.first, hosts.last))
         for reservation in self.fleet.active_reservations():
             if reservation.pool != hosts.pool.key or lost.isdisjoint(reservation.hosts):
                 continue
-            if self._rebind(transaction, reservation, lost, ended, reason):
-                moved.append(reservation.id)
+            if self._rebind(transaction, reservation, lost, told.leases_ended, reason):
+                told.reservations_moved.append(reservation.id)
             else:
-                short.append(reservation.id)
+                told.reservations_short.append(reservation.id)
 
     def _rebind(
         self,
@@ -297,6 +323,23 @@ class Losses:
         """End at once the interruptible leases that stand in the way of so many units."""
         for id in self._room.in_the_way(book, units, transaction.now_ms // 1000):
             self._desk.close(transaction, self.fleet.leases[id], EndReason.PREEMPTED)
+
+
+def _one_host(found: Sequence[Hosts], command: MarkHosts) -> Hosts:
+    """The host whose chips a command is about; BadRequest where that isn't one, or hasn't those."""
+    hosts = found[0]
+    if len(found) > 1 or hosts.last - hosts.first > 1:
+        raise BadRequest(
+            f"{command.path} is more than one host, and chips are those of one. Name it: "
+            f"{hosts.pool.host_name(hosts.first)}."
+        )
+    if command.state not in (None, HostState.FAILED):
+        raise BadRequest(f"Chips fail or are repaired; only hosts are {command.state}.")
+    most = hosts.pool.type.chips - 1
+    wrong = [chip for chip in command.chips if not 0 <= chip <= most]
+    if wrong:
+        raise BadRequest(f"{command.path} has no chip {wrong[0]}; it has 0 to {most}.")
+    return hosts
 
 
 def retry_s(reservation: Reservation, now_s: int) -> int:

@@ -193,7 +193,7 @@ class MaintenanceDesk:
 
     def mark(self, transaction: Transaction, command: MarkHosts) -> Marked:
         """Set hosts aside or take them back; those in maintenance stay so until its end."""
-        if command.state is None and self._under_way():
+        if command.state is None and not command.chips and self._under_way():
             self._check_repair(command.path)
         told = self._losses.mark(transaction, command)
         return msgspec.structs.replace(told, hosts=told.hosts - self.settle(transaction))

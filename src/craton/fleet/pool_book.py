@@ -4,7 +4,7 @@ Three views are kept in step by the methods here, each of which notes how to tak
 `pool` (chips, now), `calendar` (units, over time) and, where the site's power is capped, `watts`.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -159,6 +159,28 @@ class PoolBook:
         elif unit not in self._bound and state is not HostState.MAINTENANCE:
             self._miss(unit, now_s, undo)
 
+    def break_chips(self, host: int, chips: Collection[int], now_s: int, undo: Undo) -> None:
+        """Say which chips of a host don't work; the others do. None: all of them work.
+
+        What is left of it can be held; its unit isn't promised, for a promise is of whole ones.
+        """
+        unit = self.unit_of(host)
+        for chip in range(self.pool.layout.chips_per_host):
+            self._set_chip(host, chip, chip not in chips, undo)
+        if self._is_whole(unit):
+            self._mend(unit, now_s, undo)
+        elif unit not in self._bound:
+            self._miss(unit, now_s, undo)
+
+    def _set_chip(self, host: int, chip: int, works: bool, undo: Undo) -> None:
+        pool = self.pool
+        if (pool.mend_chip if works else pool.fail_chip)(host, chip):
+
+            def back() -> None:
+                (pool.fail_chip if works else pool.mend_chip)(host, chip)
+
+            undo.append(back)
+
     def _put_mark(self, host: int, state: HostState | None) -> None:
         if state is None:
             self.marked.pop(host, None)
@@ -182,7 +204,7 @@ class PoolBook:
         return [
             host
             for host in np.flatnonzero(self.plan.spare & ~self.pool.usable).tolist()
-            if host not in self.marked
+            if host not in self.marked and not self.pool.broken[host]
         ]
 
     def bind(self, hosts: Numbers, undo: Undo) -> None:
@@ -224,14 +246,16 @@ class PoolBook:
                 self._miss(unit, now_s, undo)
 
     def _is_whole(self, unit: int) -> bool:
-        """Whether no host of a unit is set aside until further notice.
+        """Whether all chips of a unit work, and no host of it is set aside until further notice.
 
         A spare is whole: it takes another's place. So is what is in maintenance: it is away, which
         is counted by the time it takes.
         """
-        if self.plan.ultraserver is None:
-            return self.marked.get(unit) in _WHOLE
-        first, last = map(int, self.pool.layout.leaf_start[unit : unit + 2])
+        first, last = unit, unit + 1
+        if self.plan.ultraserver is not None:
+            first, last = map(int, self.pool.layout.leaf_start[unit : unit + 2])
+        if self.pool.broken[first:last].any():
+            return False
         return all(self.marked.get(host) in _WHOLE for host in range(first, last))
 
     def _miss(self, unit: int, now_s: int, undo: Undo) -> None:

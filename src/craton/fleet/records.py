@@ -11,6 +11,9 @@ import msgspec
 from craton.kernel.errors import Conflict
 from craton.store.kind import Kind
 
+HOST_CHIPS_MAX = 32
+"""What a mask of one host's chips holds."""
+
 
 class ReservationKind(StrEnum):
     """How capacity was reserved."""
@@ -203,6 +206,8 @@ class EndReason(StrEnum):
     MAINTENANCE = "maintenance"
     """Its hosts are taken out of use for a while."""
     HOST_LOST = "host-lost"
+    CHIP_LOST = "chip-lost"
+    """One of its chips doesn't work any more, or one of the host that it was promised with."""
     HOLDER_LOST = "holder-lost"
     """Whoever held it wasn't heard of any more."""
     CANCELLED = "cancelled"
@@ -308,6 +313,16 @@ class HostMark(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class ChipMark(msgspec.Struct, frozen=True):
+    """A host of which some chips don't work; the others do."""
+
+    host: str
+    chips: tuple[int, ...]
+    """Their numbers, from 0, ascending."""
+    since_ms: int
+    note: str = ""
+
+
 class Fencing(msgspec.Struct, frozen=True):
     """No fencing token that was given out so far is above this one."""
 
@@ -332,4 +347,5 @@ ENDED_LEASES = Kind("ended_lease", "lease", Lease)
 """Those that are over, which are read only when somebody asks for one."""
 FENCING = Kind("fencing", "highest fencing token", Fencing)
 HOST_MARKS = Kind("host_mark", "host", HostMark)
+CHIP_MARKS = Kind("chip_mark", "host", ChipMark)
 FLEET = Kind("fleet", "fleet", FleetText)

@@ -27,8 +27,8 @@ def replace_inventory(fleet: Fleet, transaction: Transaction, inventory: Invento
         fleet.put(transaction, reservation)
     for lease in leases:
         fleet.put(transaction, lease)
-    for mark in [mark for mark in fleet.marks.values() if not _is_there(inventory, mark.host)]:
-        fleet.drop_mark(transaction, mark)
+    for host in [host for host in {*fleet.marks, *fleet.broken} if not _is_there(inventory, host)]:
+        fleet.drop_marks(transaction, host)
     fleet.replace(inventory)
     fleet.restore(now_s)
     for site, watts in fleet.watts.items():

@@ -27,7 +27,7 @@ from craton.fleet.inventory import Hosts
 from craton.fleet.past import over_s
 from craton.fleet.placement_fragmentation import fragmentation
 from craton.fleet.pool_book import PoolBook
-from craton.fleet.records import Lease, LeaseState, Reservation
+from craton.fleet.records import HostState, Lease, LeaseState, Reservation
 from craton.fleet.shares import Shares
 from craton.kernel.errors import BadRequest
 from craton.kernel.units import NANOS_PER_UNIT
@@ -127,6 +127,7 @@ class Views:
             whole_free_permille=round(scattered.whole_share * 1000),
             # What the fleet file says of a rack is the operator's own figure.
             is_draw_estimated=plan.type.is_draw_estimated and plan.draw_w == plan.type.draw_w,
+            chips_broken=int(np.bitwise_count(pool.broken).sum()),
             below_cost=self._below_cost(plan.type, now_s),
         )
 
@@ -201,12 +202,17 @@ class Views:
             )
 
     def _marks(self, keys: set[str]) -> list[MarkView]:
-        return [
-            MarkView(mark.host, mark.state, mark.since_ms, mark.note)
-            for key in self._fleet.books
-            if key in keys
-            for mark in self._fleet.marks_of(key)
-        ]
+        found: list[MarkView] = []
+        for key in (key for key in self._fleet.books if key in keys):
+            found += [
+                MarkView(mark.host, mark.state, mark.since_ms, mark.note)
+                for mark in self._fleet.marks_of(key)
+            ]
+            found += [
+                MarkView(mark.host, HostState.FAILED, mark.since_ms, mark.note, mark.chips)
+                for mark in self._fleet.broken_in(key)
+            ]
+        return found
 
     def calendar(self, query: CalendarQuery) -> CalendarView:
         """What is free of a pool from each moment on; BadRequest where that is too long to tell."""

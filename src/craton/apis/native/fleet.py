@@ -44,7 +44,7 @@ async def apply_fleet(caller: Caller, new: NewFleet) -> FleetView:
 
 async def mark_hosts(caller: Caller, new: NewMark) -> Marked:
     """Set hosts aside, or take them into use again."""
-    command = MarkHosts(new.path, new.state, new.note)
+    command = MarkHosts(new.path, new.state, new.note, new.chips)
     return await caller.services.state.call("mark_hosts", command, Marked)
 
 
@@ -103,7 +103,7 @@ OPERATIONS: tuple[Operation[Any], ...] = (
         name="MarkHosts",
         method="POST",
         path="/fleet/marks",
-        summary="Cordon, drain or fail hosts, or take them into use again",
+        summary="Cordon, drain or fail hosts, or chips of one; or take them into use again",
         action=ADMINISTER,
         takes=NewMark,
         returns=Marked,

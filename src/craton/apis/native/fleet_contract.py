@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from craton.apis.native.contract import Id, Limit, OfAccount, Taken
 from craton.fleet.contract import CalendarView, LeaseView, ReservationView
-from craton.fleet.records import HostState, LeaseKind
+from craton.fleet.records import HOST_CHIPS_MAX, HostState, LeaseKind
 
 SECONDS_MAX = 2**40
 UNITS_MAX = 1_000_000
@@ -60,6 +60,12 @@ class NewMark(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
     path: Annotated[str, Meta(min_length=1, max_length=256, description="As in a host's name.")]
     state: HostState | None
     note: Annotated[str, Meta(max_length=1024)] = ""
+    chips: Annotated[
+        tuple[Annotated[int, Meta(ge=0)], ...],
+        Meta(
+            max_length=HOST_CHIPS_MAX, description="Only these chips of the host, numbered from 0."
+        ),
+    ] = ()
 
 
 class AskCalendar(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
