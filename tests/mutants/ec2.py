@@ -217,7 +217,7 @@ MUTANTS = (
     ),
     Mutant(
         "a reservation's usage is told to any account",
-        (Edit(FOUND, "ReservationsQuery(asked.account, id)", "ReservationsQuery(None, id)"),),
+        (Edit(FOUND, "find_reservation(state, id, asked.account)", "find_reservation(state, id)"),),
         CAPACITY_TEST + "test_the_state_process_is_asked_of_the_callers_account_alone",
     ),
     Mutant(

@@ -7,6 +7,7 @@ CLI = "src/craton/cli/"
 LEASES = NATIVE + "fleet_leases.py"
 CAPACITY = NATIVE + "fleet_capacity.py"
 OWNED = NATIVE + "fleet_owned.py"
+LOOKUP = "src/craton/fleet/lookup.py"
 PICTURES = CLI + "fleet_pictures.py"
 TABLES = CLI + "capacity_tables.py"
 PAGE = CLI + "fleet_pictures_page.py"
@@ -37,12 +38,22 @@ MUTANTS = (
         NATIVE_TEST + "test_a_lease_is_given_back_by_its_account_or_by_its_token",
     ),
     Mutant(
+        "a lease that is over is found no more by its id",
+        (Edit(LOOKUP, '("leases", "ended_lease")', '("leases",)'),),
+        NATIVE_TEST + "test_a_lease_is_told_of_after_its_end_and_one_that_never_was_as_such",
+    ),
+    Mutant(
+        "a reservation over for long is found no more by its id",
+        (Edit(LOOKUP, '("reservations", "past_reservation")', '("reservations",)'),),
+        NATIVE_TEST + "test_a_reservation_that_is_over_for_long_is_found_by_its_id",
+    ),
+    Mutant(
         "a member sees anybody's reservation",
         (
             Edit(
                 CAPACITY,
-                "query = ReservationsQuery(caller.scope(None), asked.id)",
-                "query = ReservationsQuery(None, asked.id)",
+                "find_reservation(caller.services.state, asked.id, caller.scope(None))",
+                "find_reservation(caller.services.state, asked.id)",
             ),
         ),
         NATIVE_TEST + "test_a_member_is_shown_its_own_and_refused_anothers",

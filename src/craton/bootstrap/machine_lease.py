@@ -24,6 +24,7 @@ from craton.fleet.contract import (
     Owner,
     RequestLease,
 )
+from craton.fleet.lookup import find_lease
 from craton.fleet.records import EndReason, LeaseKind, LeaseState
 from craton.fleet.run_records import HERE, MARGIN_S, PROCESSOR
 from craton.kernel.clock import Clock
@@ -178,12 +179,8 @@ class MachineLease:
             answer = await self._state.call("alive", alive, AliveAnswer)
             if lease.state is LeaseState.ACTIVE and not answer.fenced and not answer.ending:
                 return lease
-        query = LeasesQuery(id=lease.id)
-        for name in ("leases", "ended_lease"):
-            found = await self._state.call(name, query, Leases)
-            if found.leases:
-                return found.leases[0]
-        return await self._ask()
+        found = await find_lease(self._state, lease.id)
+        return found if found is not None else await self._ask()
 
     def _is_near(self, lease: LeaseView) -> bool:
         """Whether the end is so near that engines stop now, to be gone by then."""

@@ -19,6 +19,7 @@ from craton.fleet.contract import (
     LeasesQuery,
     LeaseView,
 )
+from craton.fleet.lookup import find_lease
 from craton.fleet.records import EndReason, LeaseState
 from craton.fleet.run_folder import KEPT_MAX, RunFolder
 from craton.fleet.run_records import Claim, Ended, Held, Order, Result, Started, StopAsked
@@ -102,7 +103,7 @@ class RunKeeper:
             await self._unheld(run)
             return
         if run.lease is None or run.lease.state is LeaseState.WAITING:
-            run.lease = await self._lease_of(run.held)
+            run.lease = await find_lease(self._state, run.held.lease)
         if run.lease is None:
             self._without_lease(run)
             return
@@ -228,14 +229,6 @@ class RunKeeper:
             return
         self._forget(run)
 
-    async def _lease_of(self, held: Held) -> LeaseView | None:
-        query = LeasesQuery(id=held.lease)
-        for name in ("leases", "ended_lease"):
-            found = await self._state.call(name, query, Leases)
-            if found.leases:
-                return found.leases[0]
-        return None
-
     async def _beat(self) -> None:
         """Say which leases are in use; hear which aren't ours any more, and which end."""
         now_ns = self._clock.monotonic_ns()
@@ -251,7 +244,7 @@ class RunKeeper:
             if run.held.lease in answer.fenced:
                 run.is_fenced = True
             elif answer.ending.get(run.held.lease) is not None:
-                run.lease = await self._lease_of(run.held)
+                run.lease = await find_lease(self._state, run.held.lease)
 
     def _keep_few(self, ids: list[str]) -> None:
         ended = [id for id in ids if id in self._closed]

@@ -84,11 +84,6 @@ def end_after(start_s: int, hours: int) -> int:
     return earliest + (END_OF_DAY_S - earliest) % DAY_S
 
 
-def next_start(at_s: int) -> int:
-    """The first 11:30 UTC from a moment on: when blocks start that don't start at once."""
-    return at_s + (END_OF_DAY_S - at_s) % DAY_S
-
-
 def clear_at(end_s: int, *, is_ultraserver: bool) -> int:
     """When what runs in a block is taken down, so that the next holder finds it empty."""
     return end_s - (CLEAR_ULTRASERVER_S if is_ultraserver else CLEAR_SERVER_S)

@@ -8,7 +8,6 @@ from craton.fleet.terms import (
     check_duration,
     check_total,
     end_after,
-    next_start,
 )
 from craton.kernel.errors import BadRequest
 
@@ -29,8 +28,6 @@ def test_a_block_ends_at_half_past_eleven_and_lasts_at_least_as_long_as_asked() 
     assert end_after(END_OF_DAY_S, 24) == END_OF_DAY_S + DAY_S
     assert end_after(END_OF_DAY_S + 1, 24) == END_OF_DAY_S + 2 * DAY_S
     assert end_after(5 * HOUR_S, 24) == DAY_S + END_OF_DAY_S
-    assert next_start(END_OF_DAY_S) == END_OF_DAY_S
-    assert next_start(END_OF_DAY_S + 1) == END_OF_DAY_S + DAY_S
 
 
 @pytest.mark.parametrize("instances", [0, -1, 65])

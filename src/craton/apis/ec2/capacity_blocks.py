@@ -24,7 +24,7 @@ from craton.apis.ec2.capacity_words import (
     tags_of,
 )
 from craton.apis.ec2.filters import Field, Filters
-from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged, State
+from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged
 from craton.apis.ec2.regions import ZONE_TYPE, zone_id
 from craton.apis.ec2.tags import given_tags
 from craton.fleet.contract import (
@@ -35,6 +35,7 @@ from craton.fleet.contract import (
     SearchExtensions,
     SearchOffers,
 )
+from craton.fleet.lookup import State
 from craton.fleet.records import PROMISING, Extension
 from craton.kernel.errors import BadRequest
 

@@ -15,9 +15,10 @@ from craton.apis.ec2.capacity_words import (
     tag_list,
 )
 from craton.apis.ec2.filters import Filters
-from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged, State
+from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged
 from craton.apis.ec2.regions import zone_id, zone_of
 from craton.apis.ec2.tags import given_tags
+from craton.fleet.lookup import State
 from craton.fleet.records import TypeChoice
 from craton.fleet.reservation_contract import (
     CancelFleet,

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from craton.apis.ec2.capacity_words import check_found, check_id
-from craton.apis.ec2.operation import Asked, State
+from craton.apis.ec2.capacity_words import check_found, check_id, not_found
+from craton.apis.ec2.operation import Asked
 from craton.fleet.contract import Reservations, ReservationsQuery, ReservationView
+from craton.fleet.lookup import State, find_reservation
 
 
 async def reservations(
@@ -40,9 +41,7 @@ async def blocks(
 async def reservation(state: State, asked: Asked, id: str) -> ReservationView:
     """One reservation of the caller's."""
     check_id("cr", id)
-    query = ReservationsQuery(asked.account, id)
-    found = await state.call("reservations", query, Reservations)
-    if not found.reservations:  # it may be over for long
-        found = await state.call("past_reservation", query, Reservations)
-    check_found("cr", (id,), {view.id for view in found.reservations})
-    return found.reservations[0]
+    found = await find_reservation(state, id, asked.account)
+    if found is None:
+        raise not_found("cr", id)
+    return found

@@ -21,7 +21,7 @@ from craton.apis.ec2.capacity_words import (
     tags_of,
 )
 from craton.apis.ec2.filters import Filters
-from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged, State
+from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged
 from craton.apis.ec2.regions import zone_id, zone_of
 from craton.apis.ec2.tags import given_tags
 from craton.fleet.contract import (
@@ -30,6 +30,7 @@ from craton.fleet.contract import (
     ModifyReservation,
     ReservationView,
 )
+from craton.fleet.lookup import State
 from craton.fleet.reservation_contract import (
     MoveHosts,
     SourceAndDestination,

@@ -13,6 +13,7 @@ from craton.apis.ec2.operation import Asked, Document, Place
 from craton.apis.ec2.regions import zone_id
 from craton.fleet.contract import ReservationView
 from craton.fleet.records import ReservationState
+from craton.kernel.errors import CratonError
 
 SIMULATED_TAG = "craton:simulated"
 HOLDING = (ReservationState.ACTIVE, ReservationState.UNAVAILABLE)
@@ -43,8 +44,13 @@ def check_found(prefix: str, wanted: Collection[str], found: Collection[str]) ->
     """Refuse ids that name nothing, with `….NotFound`."""
     missing = sorted(set(wanted) - set(found))
     if missing:
-        code, noun = _IDS[prefix]
-        raise ec2_error(f"{code}.NotFound", f"The {noun} ID {missing[0]!r} does not exist.")
+        raise not_found(prefix, missing[0])
+
+
+def not_found(prefix: str, id: str) -> CratonError:
+    """The refusal of an id that names nothing."""
+    code, noun = _IDS[prefix]
+    return ec2_error(f"{code}.NotFound", f"The {noun} ID {id!r} does not exist.")
 
 
 def arn(asked: Asked, kind: str, id: str) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from craton.apis.aws.ec2_errors import ec2_error
 from craton.apis.ec2.filters import Field, Filters
-from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged, State
+from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged
 from craton.apis.ec2.regions import zone_id
+from craton.fleet.lookup import State
 from craton.fleet.reservation_contract import InstanceTypeView, Offered, OfferedQuery
 
 TYPES_MAX = 100

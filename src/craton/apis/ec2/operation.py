@@ -6,7 +6,7 @@ authorisation, `DryRun`, pages, rendering, errors.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -15,15 +15,6 @@ from craton.apis.ec2.pages import RESULTS_MAX
 from craton.fleet.contract import Owner
 
 Document = dict[str, Any]
-Result = TypeVar("Result", bound=msgspec.Struct)
-
-
-class State(Protocol):
-    """The state process, where capacity is decided."""
-
-    async def call(self, name: str, body: msgspec.Struct, reads: type[Result]) -> Result:
-        """Run a command and return its result; raises the error it was refused with."""
-        ...
 
 
 class Place(msgspec.Struct, frozen=True):

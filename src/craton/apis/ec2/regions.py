@@ -10,7 +10,8 @@ import re
 
 from craton.apis.aws.ec2_errors import ec2_error
 from craton.apis.ec2.filters import Field, Filters
-from craton.apis.ec2.operation import Asked, Document, Place, State
+from craton.apis.ec2.operation import Asked, Document, Place
+from craton.fleet.lookup import State
 from craton.fleet.reservation_contract import Offered, OfferedQuery, ZoneView
 
 OPT_IN_NOT_REQUIRED = "opt-in-not-required"

@@ -7,9 +7,10 @@ from craton.apis.ec2.capacity_blocks import CapacityBlocks
 from craton.apis.ec2.capacity_fleets import CapacityFleets
 from craton.apis.ec2.capacity_reservations import CapacityReservations
 from craton.apis.ec2.instance_types import InstanceTypeOperations
-from craton.apis.ec2.operation import Ec2Operation, State
+from craton.apis.ec2.operation import Ec2Operation
 from craton.apis.ec2.regions import Zones, describe_regions
 from craton.apis.ec2.tags import TagOperations
+from craton.fleet.lookup import State
 
 
 def operations(state: State) -> Mapping[str, Ec2Operation]:

@@ -5,8 +5,9 @@ from collections.abc import Collection
 from craton.apis.aws.ec2_errors import ec2_error
 from craton.apis.ec2.capacity_words import arn, check_id, tags_of
 from craton.apis.ec2.filters import Field, Filters
-from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged, State
+from craton.apis.ec2.operation import Asked, Document, Ec2Operation, Paged
 from craton.fleet.contract import Reservations, ReservationsQuery
+from craton.fleet.lookup import State
 from craton.fleet.reservation_contract import (
     FleetsOfReservations,
     FleetsQuery,

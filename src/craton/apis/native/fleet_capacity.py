@@ -40,6 +40,7 @@ from craton.fleet.contract import (
     SearchExtensions,
     SearchOffers,
 )
+from craton.fleet.lookup import find_reservation
 from craton.kernel.errors import NotFound
 
 BUY = "craton:BuyCapacity"
@@ -158,15 +159,12 @@ async def list_reservations(caller: Caller, asked: AskOwned) -> ReservationPage:
 
 async def get_reservation(caller: Caller, asked: ById) -> ReservationView:
     """One reservation, and what is used of it now."""
-    query = ReservationsQuery(caller.scope(None), asked.id)
-    found = await caller.services.state.call("reservations", query, Reservations)
-    if not found.reservations:  # it may be over for long
-        found = await caller.services.state.call("past_reservation", query, Reservations)
-    if not found.reservations:
+    found = await find_reservation(caller.services.state, asked.id, caller.scope(None))
+    if found is None:
         raise NotFound(
             f"There is no reservation {asked.id!r}. List them with `craton capacity list`."
         )
-    return found.reservations[0]
+    return found
 
 
 async def _account_of(caller: Caller, id: str) -> str:

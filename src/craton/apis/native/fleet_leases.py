@@ -13,6 +13,7 @@ from craton.fleet.contract import (
     LeaseView,
     RequestLease,
 )
+from craton.fleet.lookup import find_lease
 from craton.fleet.records import LeaseKind
 from craton.kernel.errors import AccessDenied, BadRequest, NotFound
 
@@ -73,14 +74,10 @@ async def list_leases(caller: Caller, asked: AskOwned) -> LeasePage:
 
 async def get_lease(caller: Caller, asked: ById) -> LeaseView:
     """One lease, also one that has ended."""
-    query = LeasesQuery(caller.scope(None), asked.id)
-    state = caller.services.state
-    found = await state.call("leases", query, Leases)
-    if not found.leases:
-        found = await state.call("ended_lease", query, Leases)
-    if not found.leases:
+    found = await find_lease(caller.services.state, asked.id, caller.scope(None))
+    if found is None:
         raise NotFound(f"There is no lease {asked.id!r}. List them with `craton leases`.")
-    return found.leases[0]
+    return found
 
 
 async def end_lease(caller: Caller, asked: LeaseEnd) -> LeaseView:

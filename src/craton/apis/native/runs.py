@@ -24,6 +24,7 @@ from craton.apis.native.runs_contract import (
     StopRun,
 )
 from craton.fleet.contract import Leases, LeasesQuery, LeaseView
+from craton.fleet.lookup import find_lease
 from craton.fleet.records import LeaseState
 from craton.fleet.run_folder import RunFolder
 from craton.fleet.run_log import log_bytes, read_log
@@ -111,7 +112,7 @@ async def get_run(caller: Caller, asked: ById) -> RunView:
     folder = _folder(caller)
     claim = await asyncio.to_thread(_claim, caller, folder, asked.id)
     held = await asyncio.to_thread(folder.find, asked.id, Held)
-    lease = None if held is None else await _lease(caller, held.lease)
+    lease = None if held is None else await find_lease(caller.services.state, held.lease)
     return await asyncio.to_thread(_view, folder, asked.id, claim, lease)
 
 
@@ -122,15 +123,6 @@ def _claim(caller: Caller, folder: RunFolder, id: str) -> Claim:
     if claim is None or account not in (None, claim.owner.account):
         raise NotFound(f"There is no run {id!r}. List them with `craton run ps`.")
     return claim
-
-
-async def _lease(caller: Caller, id: str) -> LeaseView | None:
-    query = LeasesQuery(id=id)
-    for name in ("leases", "ended_lease"):
-        found = await caller.services.state.call(name, query, Leases)
-        if found.leases:
-            return found.leases[0]
-    return None
 
 
 async def stop_run(caller: Caller, asked: StopRun) -> RunView:
