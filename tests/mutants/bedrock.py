@@ -57,7 +57,16 @@ MUTANTS = (
     Mutant(
         "a guardrail is dropped in silence",
         (Edit(SETTINGS, "        and request.guardrail is None\n", ""),),
-        SDK_TEST + "test_prompt_variables_and_guardrails_are_refused_not_lost",
+        SDK_TEST + "test_guardrails_are_refused_not_lost",
+    ),
+    Mutant(
+        "prompt variables that nothing waits for are refused",
+        (
+            Edit(
+                SETTINGS, "request = msgspec.structs.replace(request, prompt_variables={})", "pass"
+            ),
+        ),
+        SDK_TEST + "test_prompt_variables_are_ignored_for_a_model_and_a_prompt_does_not_exist",
     ),
     Mutant(
         "a card's formats are ignored",

@@ -584,9 +584,22 @@ def test_request_metadata_goes_into_the_log_beside_the_request(echo: Craton, run
     assert (code, "requestMetadata" in message) == ("ValidationException", True)
 
 
-def test_prompt_variables_and_guardrails_are_refused_not_lost(runtime: Any) -> None:
-    code, message = refused(converse, runtime, promptVariables={"city": {"text": "Rome"}})
-    assert (code, "promptVariables" in message) == ("ValidationException", True)
+def test_prompt_variables_are_ignored_for_a_model_and_a_prompt_does_not_exist(
+    smol: Craton,
+) -> None:
+    runtime = client(smol, "bedrock-runtime")
+    variables = {"city": {"text": "Rome"}}
+    few = {"maxTokens": 4, "temperature": 0.0}
+    plain = converse(runtime, SMOL, inferenceConfig=few)
+    sent = converse(runtime, SMOL, inferenceConfig=few, promptVariables=variables)
+    assert (sent["output"], sent["usage"]) == (plain["output"], plain["usage"])
+    prompt = "arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ:1"
+    code, message = refused(runtime.converse, modelId=prompt, promptVariables=variables)
+    assert (code, prompt in message) == ("ResourceNotFoundException", True)
+    runtime.close()
+
+
+def test_guardrails_are_refused_not_lost(runtime: Any) -> None:
     guardrail = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
     code, message = refused(converse, runtime, guardrailConfig=guardrail)
     assert (code, "abc123" in message) == ("ValidationException", True)

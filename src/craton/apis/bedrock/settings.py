@@ -1,7 +1,7 @@
 """What Bedrock's callers may ask of any model, and what comes of it here.
 
     guardrail                       refused: none are built
-    promptVariables                 refused: see below
+    promptVariables                 ignored, as Bedrock does for a model: see below
     additionalModelRequestFields    of a local model: known names are honoured, others refused;
                                     of a remote one: passed on as they are
     requestMetadata                 logged
@@ -9,7 +9,9 @@
 Where the model is another Bedrock's, all of them are passed on: they are its to judge.
 
 Prompt variables fill the gaps of a prompt that Prompt management keeps, and such a prompt is named
-as the model. A plain model has no gaps to fill, so a variable would be lost without a word.
+as the model. A plain model has no gaps to fill: Bedrock's own words are that the field is ignored
+then, and programs that always send it work there. No prompts are kept here, so one that is named is
+refused as a model that doesn't exist.
 
 Request metadata goes into the log beside the request's id, which is what Bedrock has it for.
 """
@@ -77,10 +79,7 @@ def settled(request: Request, card: ModelCard) -> Request:
             "applied. Leave it out, or apply it before and after."
         )
     if request.prompt_variables:
-        raise Unsupported(
-            "`promptVariables` fill a prompt of Prompt management, which is not built yet in "
-            f"Craton; {request.model} is a model. Write the text into the messages."
-        )
+        request = msgspec.structs.replace(request, prompt_variables={})
     if isinstance(source, RemoteSource):
         return request if source.wire is RemoteWire.ANTHROPIC else without_betas(request)
     request = without_betas(request)  # each member is judged by itself here
