@@ -66,7 +66,8 @@ MUTANTS = (
                 SETTINGS, "request = msgspec.structs.replace(request, prompt_variables={})", "pass"
             ),
         ),
-        SDK_TEST + "test_prompt_variables_are_ignored_for_a_model_and_a_prompt_does_not_exist",
+        "tests/unit/apis/test_bedrock_turn.py::"
+        "test_an_engine_hears_nothing_of_prompt_variables_which_only_prompts_have",
     ),
     Mutant(
         "a card's formats are ignored",

@@ -199,6 +199,18 @@ async def test_the_last_chunk_tells_the_counts_and_both_latencies() -> None:
     }
 
 
+async def test_an_engine_hears_nothing_of_prompt_variables_which_only_prompts_have() -> None:
+    engine = ScriptedEngine([*HELLO, *END])
+    body = {
+        "messages": [{"role": "user", "content": [{"text": "x"}]}],
+        "promptVariables": {"city": {"text": "Rome"}},
+    }
+    asked = Asked(engine, "converse", body)
+    await asked.run()
+    assert b"hello" in asked.responder.body
+    assert engine.requests[0].prompt_variables == {}
+
+
 # --- embeddings ---------------------------------------------------------------------------------
 
 TITAN = {"inputText": "one two three", "dimensions": 8}
