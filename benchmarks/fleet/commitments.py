@@ -15,33 +15,18 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import msgspec
-
-from craton.bootstrap.migrate import migrate
-from craton.bootstrap.state_process import economy, price_folders
+from benchmarks.fleet.world import World
 from craton.economics import statements
 from craton.economics.contract import VerifyQuery
-from craton.economics.prices import load_prices
 from craton.fleet.commitment_contract import (
     Commitments,
     CommitmentsQuery,
     CommitmentView,
     SignCommitment,
 )
-from craton.fleet.contract import Advance, ApplyFleet, Owner, RequestLease
-from craton.fleet.instance_types import load_instance_types
-from craton.fleet.office import Books, FleetOffice, LocalMachine
+from craton.fleet.contract import ApplyFleet, Owner, RequestLease
 from craton.fleet.records import LeaseKind, ReservationState
-from craton.kernel.clock import ManualClock
-from craton.kernel.ids import Ids
-from craton.kernel.metrics import Metrics
-from craton.silicon.catalogue import load_catalogue
-from craton.silicon.power import load_site
-from craton.store.database import transaction
-from craton.store.documents import Transaction
-from craton.store.sqlite import open_sqlite
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ACCOUNT = "frontier-lab"
@@ -52,53 +37,8 @@ IDLE_EVERY = 10
 WATT_S_PER_MWH = 3_600_000_000
 
 
-class World:
-    """A state process's fleet and ledger over one file, and the clock they are told."""
-
-    def __init__(self, database: Path) -> None:
-        self.database = database
-        self.clock = ManualClock(int(SIGNED.timestamp()) * 10**9)
-        self.types = load_instance_types(load_catalogue(), load_site())
-        migrate(database)
-        self.open()
-
-    def open(self) -> None:
-        """Read everything there is."""
-        self.connection = open_sqlite(self.database)
-        prices = load_prices(price_folders(self.database.parent))
-        rated = economy(self.connection, prices, awaited=(), clock=self.clock, metrics=Metrics())
-        self.office = FleetOffice(
-            self.types,
-            LocalMachine("cpu", 1, "cpu-server", 2, 24),
-            Books(prices, rated.ledger, rated.budgets),
-            clock=self.clock,
-            ids=Ids(self.clock),
-            seal=b"k" * 32,
-        )
-        self.office.load(self.connection)
-        self.commands = self.office.commands()
-
-    def restart(self) -> None:
-        self.connection.close()
-        self.open()
-
-    @property
-    def now_s(self) -> int:
-        return self.clock.now_ns() // 10**9
-
-    def call(self, name: str, command: msgspec.Struct) -> Any:  # noqa: ANN401 - as each answers
-        """One command, and its commit."""
-        writing = Transaction(self.connection, self.now_s * 1000)
-        with transaction(self.connection):
-            done = self.commands[name][1](writing, command)
-        for after in writing.after_commit:
-            after()
-        return done
-
-    def go(self, at_s: int) -> int:
-        """Move the clock, and have done what is due; how many things were."""
-        self.clock.advance(seconds=at_s - self.now_s)
-        return len(self.call("advance", Advance()).events)
+class Signed(World):
+    """A world with one customer, who runs something in most of what it has."""
 
     def view(self) -> CommitmentView:
         query = CommitmentsQuery()
@@ -127,7 +67,7 @@ class World:
         return len(wanted)
 
 
-def owed(world: World) -> int:
+def owed(world: Signed) -> int:
     """What the ledger says the customer owes, in two parts: a sum of all is above 64 bits."""
     ((high, low),) = world.connection.execute(
         "SELECT sum(amount / 1000000000), sum(amount % 1000000000) FROM postings "
@@ -149,7 +89,7 @@ def months(view: CommitmentView) -> list[int]:
     return found
 
 
-def row(world: World, year: int) -> str:
+def row(world: Signed, year: int) -> str:
     """One year's line of the table, when it is over."""
     view = world.view()
     (line,) = (each for each in view.years if each.year == year)
@@ -170,7 +110,7 @@ def money(text: str) -> str:
 
 def run(folder: Path) -> bool:
     begun = time.perf_counter()
-    world = World(folder / "craton.db")
+    world = Signed(folder / "craton.db", int(SIGNED.timestamp()))
     fleet = world.call("apply_fleet", ApplyFleet((EXAMPLES / "gigawatts.toml").read_text()))
     applied = time.perf_counter()
     print(f"{fleet.chips:,} chips in force after {applied - begun:.2f} s")

@@ -12,7 +12,10 @@ but so fast that all together want 120 % of the GPU time there is. Who finds no 
 whatever fits is let in, the longest waiting first. (The real arrivals fill 65 GPUs at the most, so
 that nobody would ever wait.)
 
-Craton's placer is told the mix of all pods of the trace beforehand, as the paper's is.
+*Craton* is the placer of divided hosts, told the mix of all pods beforehand, as the paper's is. In
+*Craton, leases* each pod is a lease that the state process grants or refuses, in a commit of its
+own: the servers are fifteen pools, since those of one pool are alike, and what usually comes is
+learned from the pods that came.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import hashlib
 import heapq
 import random
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -31,13 +35,18 @@ from pathlib import Path
 
 import numpy as np
 
-from craton.fleet.placement_shares import (
+from benchmarks.fleet.world import World
+from craton.fleet.contract import ApplyFleet, LeaseView, Owner, RequestLease
+from craton.fleet.instance_types import InstanceType, InstanceTypes
+from craton.fleet.placement_divided import (
     WHOLE_MILLI,
+    DividedHosts,
     Mix,
-    ShareDemand,
-    ShareHosts,
-    SharePlacement,
+    PartDemand,
+    PartPlacement,
 )
+from craton.fleet.records import LeaseKind
+from craton.kernel.errors import BadRequest, Conflict
 
 COMMIT = "8f3d6417353c5083c6d56617f255fadd8dc306bc"
 SOURCE = (
@@ -60,7 +69,7 @@ LIFETIME_MAX_S = 6 * 3600
 class Pod:
     """What comes, when, and for how long, in seconds."""
 
-    demand: ShareDemand
+    demand: PartDemand
     at_s: float
     stays_s: int
 
@@ -94,7 +103,7 @@ def read_pods(folder: Path) -> list[Pod]:
     found = []
     for line in read(PODS, folder):
         gpus = int(line["num_gpu"])
-        demand = ShareDemand(
+        demand = PartDemand(
             int(line["cpu_milli"]),
             int(line["memory_mib"]),
             gpus,
@@ -105,14 +114,14 @@ def read_pods(folder: Path) -> list[Pod]:
     return sorted(found, key=lambda pod: pod.at_s)
 
 
-Placer = Callable[[ShareHosts, ShareDemand], SharePlacement | None]
+Placer = Callable[[DividedHosts, PartDemand], PartPlacement | None]
 
 
-def craton(hosts: ShareHosts, demand: ShareDemand) -> SharePlacement | None:
+def craton(hosts: DividedHosts, demand: PartDemand) -> PartPlacement | None:
     return hosts.place(demand)
 
 
-def fitting(hosts: ShareHosts, demand: ShareDemand) -> tuple[np.ndarray, np.ndarray]:
+def fitting(hosts: DividedHosts, demand: PartDemand) -> tuple[np.ndarray, np.ndarray]:
     """The hosts that have it, and which of their chips do."""
     room = hosts.chip_free >= demand.chip_milli
     fits = (hosts.cpu_free >= demand.cpu_milli) & (hosts.memory_free >= demand.memory_mib)
@@ -120,13 +129,13 @@ def fitting(hosts: ShareHosts, demand: ShareDemand) -> tuple[np.ndarray, np.ndar
     return fits.nonzero()[0], room
 
 
-def first_fit(hosts: ShareHosts, demand: ShareDemand) -> SharePlacement | None:
+def first_fit(hosts: DividedHosts, demand: PartDemand) -> PartPlacement | None:
     """The first host, there the first chips."""
     fits, room = fitting(hosts, demand)
     if not len(fits):
         return None
     host = int(fits[0])
-    return SharePlacement(host, tuple(room[host].nonzero()[0][: demand.chips].tolist()), 0.0)
+    return PartPlacement(host, tuple(room[host].nonzero()[0][: demand.chips].tolist()), 0.0)
 
 
 @dataclass
@@ -136,7 +145,7 @@ class BestFit:
 
     most: tuple[float, float, float]
 
-    def __call__(self, hosts: ShareHosts, demand: ShareDemand) -> SharePlacement | None:
+    def __call__(self, hosts: DividedHosts, demand: PartDemand) -> PartPlacement | None:
         fits, room = fitting(hosts, demand)
         if not len(fits):
             return None
@@ -146,7 +155,7 @@ class BestFit:
         host = int(fits[left.argmin()])
         able = room[host].nonzero()[0]
         able = able[hosts.chip_free[host, able].argsort(kind="stable")]
-        return SharePlacement(host, tuple(sorted(able[: demand.chips].tolist())), 0.0)
+        return PartPlacement(host, tuple(sorted(able[: demand.chips].tolist())), 0.0)
 
 
 @dataclass
@@ -156,8 +165,8 @@ class Cluster:
     nodes: list[dict[str, str]]
     mix: Mix
 
-    def hosts(self) -> ShareHosts:
-        return ShareHosts(
+    def hosts(self) -> DividedHosts:
+        return DividedHosts(
             [int(node["cpu_milli"]) for node in self.nodes],
             [int(node["memory_mib"]) for node in self.nodes],
             [int(node["gpu"]) for node in self.nodes],
@@ -175,6 +184,77 @@ class Cluster:
             8.0 * WHOLE_MILLI,
         )
         return {"Craton": craton, "first fit": first_fit, "best fit": BestFit(most)}
+
+
+PRICES = """\
+effective = 2020-01-01
+currency = "USD"
+source = "the benchmark's own"
+"""
+PRICE = '[[price]]\nresource = "{}"\nper_hour = {{ on_demand_chip_s = "1.00" }}\n'
+RACK = '[[site.row.rack]]\nname = "r{}"\ntype = "{}"\nhosts = {}\ndivided = true\n'
+
+
+class Leases:
+    """The trace's servers as a fleet of Craton's, where each pod is a lease."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        """`folder`: an empty one, for its database and prices."""
+        kinds: dict[tuple[str, ...], list[int]] = {}
+        for at, node in enumerate(cluster.nodes):
+            kind = tuple(node[each] for each in ("gpu", "cpu_milli", "memory_mib"))
+            kinds.setdefault(kind, []).append(at)
+        types = [_type(f"openb.{n}", *map(int, kind)) for n, kind in enumerate(kinds)]
+        (folder / "prices").mkdir()
+        (folder / "prices" / "openb.toml").write_text(
+            PRICES + "".join(PRICE.format(each.name) for each in types)
+        )
+        by_name = InstanceTypes({each.name: each for each in types})
+        self._world = World(folder / "craton.db", 1_790_000_000, by_name)
+        racks = (RACK.format(n, types[n].name, len(at)) for n, at in enumerate(kinds.values()))
+        head = '[[site]]\nname = "openb"\ndriver = "simulated"\n[[site.row]]\nname = "a"\n'
+        self._world.call("apply_fleet", ApplyFleet(head + "".join(racks)))
+        self._node = {
+            f"openb/a/r{n}/{place + 1}": node
+            for n, nodes in enumerate(kinds.values())
+            for place, node in enumerate(nodes)
+        }
+
+    def __call__(self, hosts: DividedHosts, demand: PartDemand) -> PartPlacement | None:
+        """Lease it. The trace's own servers only count along what is left."""
+        is_part = demand.chip_milli < WHOLE_MILLI
+        wish = RequestLease(
+            owner=Owner("pods", "", "pods"),
+            kind=LeaseKind.ON_DEMAND,
+            chip="gpu",
+            chips=demand.chips or None,
+            chip_milli=demand.chip_milli if is_part else None,
+            cpu_milli=demand.cpu_milli,
+            memory_mib=demand.memory_mib,
+        )
+        try:
+            lease: LeaseView = self._world.call("request_lease", wish)
+        except Conflict:
+            return None
+        except BadRequest:
+            assert not hosts.could_hold(demand), "a lease that some server could have was refused"
+            return None
+        (name,), (mask,) = lease.hosts, lease.masks
+        chips = tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+        return PartPlacement(self._node[name], chips, 0.0)
+
+
+def _type(name: str, chips: int, cpu_milli: int, memory_mib: int) -> InstanceType:
+    assert not cpu_milli % 1000, "whole processors"
+    assert not memory_mib % 1024, "whole GiB"
+    return InstanceType(
+        name=name,
+        chip="gpu",
+        chips=chips,
+        server="",
+        vcpus=cpu_milli // 1000,
+        memory_gib=memory_mib // 1024,
+    )
 
 
 def mix_of(pods: list[Pod]) -> Mix:
@@ -235,7 +315,7 @@ class Waiting:
     used: float = 0.0
 
 
-def kinds_for(hosts: ShareHosts, mix: Mix, some: list[int]) -> Iterator[ShareDemand]:
+def kinds_for(hosts: DividedHosts, mix: Mix, some: list[int]) -> Iterator[PartDemand]:
     """The kinds of demands that one of these hosts has room for."""
     enough = (hosts.chip_free[some][:, None, :] >= mix.sizes[:, None]).sum(axis=2)
     fits = enough[:, mix.size_of] >= mix.chips
@@ -248,8 +328,8 @@ def kinds_for(hosts: ShareHosts, mix: Mix, some: list[int]) -> Iterator[ShareDem
 def wait(cluster: Cluster, placer: Placer, pods: list[Pod]) -> Waiting:
     """Let pods come and go. A kind that finds no place isn't tried again until something goes."""
     hosts, result = cluster.hosts(), Waiting()
-    queues: dict[ShareDemand, deque[Pod]] = {}
-    running: list[tuple[float, int, ShareDemand, SharePlacement]] = []
+    queues: dict[PartDemand, deque[Pod]] = {}
+    running: list[tuple[float, int, PartDemand, PartPlacement]] = []
     number = 0
 
     def start(pod: Pod, now_s: float) -> bool:
@@ -363,6 +443,11 @@ def main() -> int:
     for name, placer in cluster.placers().items():
         for seed in seeds:
             fill(cluster, placer, pods, seed, fulls[name])
+    fulls["Craton, leases"] = Full()
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            leases = Leases(cluster, Path(folder))
+            fill(cluster, leases, pods, seed, fulls["Craton, leases"])
     report_full(fulls)
     if arguments.times:
         report_waiting(Cluster(cluster.nodes[::EVERY], cluster.mix), pods, arguments)

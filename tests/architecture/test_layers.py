@@ -19,7 +19,6 @@ ENTRY_POINTS = {
     "craton.bootstrap.state_process": "started with python -m",
     "craton.bootstrap.worker": "started with python -m",
     "craton.bootstrap.fleet_keeper": "started with python -m",
-    "craton.fleet.placement_shares": "for benchmarks/fleet/openb.py: no lease asks for a part",
     "craton.bootstrap.shim": "started with python -m",
     "craton.models.engines.embedded.process": "started with python -m",
     "craton.models.engines.embedded.embeddings_process": "started with python -m",

@@ -134,8 +134,8 @@ MUTANTS = (
     one(
         "who can't pay is let in",
         LEASES,
-        "                if not self.can_pay(granted, transaction.now_ms):\n",
-        "                if False:\n",
+        "        if not self.can_pay(granted, transaction.now_ms):\n",
+        "        if False:\n",
         LEASES_TEST + "test_who_could_pay_no_more_when_room_comes_is_not_let_in",
     ),
     one(
@@ -232,21 +232,21 @@ MUTANTS = (
     one(
         "who is above a share takes what others borrowed",
         SHARES,
-        "        if own + lease.wanted > share:\n",
+        "        if own + lease.wanted_milli > share * WHOLE_MILLI:\n",
         "        if False:\n",
         SHARES_TEST + "test_nobody_gets_others_chips_beyond_its_share",
     ),
     one(
         "an account is left less than its share",
         SHARES,
-        "                if held - each.chips >= most:\n",
+        "                if held - each.milli >= most:\n",
         "                if held > most:\n",
         SHARES_TEST + "test_nobody_is_left_less_than_its_share",
     ),
     one(
         "the queue is counted once for all",
         SHARES,
-        "                held[granted.account, self._chip(granted)] += granted.chips\n",
+        "                held[granted.account, self._chip(granted)] += granted.milli\n",
         "                pass\n",
         SHARES_TEST + "test_what_one_is_given_counts_before_the_next_is_served",
     ),

@@ -88,8 +88,8 @@ MUTANTS = (
     one(
         "a broken chip stays broken although its failure couldn't be kept",
         BOOK,
-        "(pool.fail_chip if works else pool.mend_chip)(host, chip)\n\n",
-        "pass\n\n",
+        "        self._put_chip(host, chip, not works)\n",
+        "        pass\n",
         CHIPS + "a_failure_that_could_not_be_kept_did_not_happen",
     ),
     one(

@@ -74,7 +74,7 @@ MUTANTS = (
     ),
     Mutant(
         "two workloads may have a chip at once",
-        (Edit(LOCKS, "fcntl.LOCK_EX | fcntl.LOCK_NB", "fcntl.LOCK_SH | fcntl.LOCK_NB"),),
+        (Edit(LOCKS, "fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX", "fcntl.LOCK_SH"),),
         PARTS_TEST + "test_a_chip_that_is_used_is_waited_for_and_then_refused",
     ),
     Mutant(

@@ -74,6 +74,11 @@ name = "h"
 type = "p5en.48xlarge"
 hosts = 4
 spares = 1
+[[site.row.rack]]
+name = "d"
+type = "p5en.48xlarge"
+hosts = 1
+divided = true
 """
 LARGER = FLEET.replace("count = 3", "count = 4")
 DAY_S = 86_400
@@ -235,6 +240,37 @@ class FleetMachine(RuleBasedStateMachine):
             again = self.attempt("request_lease", command)
             assert again.id == made.id, "one request made two leases"  # type: ignore[attr-defined]
 
+    @rule(
+        owner=owners,
+        kind=st.sampled_from([LeaseKind.ON_DEMAND, LeaseKind.INTERRUPTIBLE]),
+        milli=st.sampled_from([None, 100, 250, 500, 999]),
+        cpu=st.sampled_from([None, None, 1000, 100_000]),
+        seconds=st.sampled_from([None, 3600]),
+        wait=st.booleans(),
+        fails=seldom,
+    )
+    def lease_part(
+        self,
+        owner: Owner,
+        kind: LeaseKind,
+        milli: int | None,
+        cpu: int | None,
+        seconds: int | None,
+        *,
+        wait: bool,
+        fails: bool,
+    ) -> None:
+        command = RequestLease(
+            owner=owner,
+            kind=kind,
+            instance_type="p5en.48xlarge",
+            chip_milli=milli,
+            cpu_milli=cpu,
+            seconds=seconds,
+            wait=wait,
+        )
+        self.attempt("request_lease", command, fails=fails)
+
     @rule(pick=st.integers(0, 20), chips=st.sampled_from([1, 4, 8, 16, 32]), fails=seldom)
     def lease_inside(self, pick: int, chips: int, *, fails: bool) -> None:
         found = self.fleet.active_reservations()
@@ -256,7 +292,9 @@ class FleetMachine(RuleBasedStateMachine):
             assert not stale or done is None, "a stale token ended a lease"
 
     @rule(
-        host=st.sampled_from(["north/a1/h/1", "north/a1/h/4", "north/a2/t1/2", "north/a2/t3"]),
+        host=st.sampled_from(
+            ["north/a1/h/1", "north/a1/h/4", "north/a2/t1/2", "north/a2/t3", "north/a1/d/1"]
+        ),
         state=st.sampled_from([None, *HostState]),
         fails=seldom,
     )
@@ -264,7 +302,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.attempt("mark_hosts", MarkHosts(host, state), fails=fails)
 
     @rule(
-        host=st.sampled_from(["north/a1/h/1", "north/a2/h/4", "north/a1/t1/2"]),
+        host=st.sampled_from(["north/a1/h/1", "north/a2/h/4", "north/a1/t1/2", "north/a1/d/1"]),
         chips=st.sampled_from([(0,), (3, 7), tuple(range(8))]),
         state=st.sampled_from([None, HostState.FAILED]),
         fails=seldom,
@@ -352,11 +390,41 @@ class FleetMachine(RuleBasedStateMachine):
             for lease in self.fleet.leases.values():
                 if lease.pool == key and lease.reservation is None and lease.hosts:
                     hosts, masks = np.array(lease.hosts), np.array(lease.masks, np.uint32)
+                    if book.plan.is_divided:
+                        held[hosts] |= masks
+                        continue
                     assert not (held[hosts] & masks).any(), f"{lease.id} shares a chip"
                     held[hosts] |= masks
             assert (held == book.pool.taken).all(), "the pool and the records differ"
             assert not (held & book.pool.broken).any(), "somebody holds a chip that doesn't work"
             book.pool.check()
+
+    @invariant()
+    def no_part_of_a_host_is_held_twice(self) -> None:
+        for key, book in self.fleet.books.items():
+            if book.parts is None:
+                continue
+            kind, used = book.plan.type, dict[tuple[int, str | int], int]()
+            for lease in self.fleet.leases.values():
+                if lease.pool != key or not lease.hosts:
+                    continue
+                (host,), (mask,), part = lease.hosts, lease.masks, lease.part
+                assert part is not None
+                whats: list[tuple[str | int, int | None]] = [
+                    ("processors", part.cpu_milli),
+                    ("memory", part.memory_mib),
+                    *((chip, part.chip_milli) for chip in range(kind.chips) if mask >> chip & 1),
+                ]
+                for what, amount in whats:
+                    assert amount is not None
+                    used[host, what] = used.get((host, what), 0) + amount
+            most = {"processors": (kind.vcpus or 0) * 1000, "memory": (kind.memory_gib or 0) * 1024}
+            for (_, what), amount in used.items():
+                assert amount <= (1000 if isinstance(what, int) else most[what]), what
+            chips = sum(amount for (_, what), amount in used.items() if isinstance(what, int))
+            whole = book.plan.hosts * kind.chips * 1000
+            if not book.marked and not book.pool.broken.any():
+                assert book.parts.free_milli() == whole - chips, "the book and the records differ"
 
     @staticmethod
     def _inside(hosts: Sequence[int], leases: Sequence[Lease]) -> None:

@@ -316,6 +316,36 @@ def test_a_token_lower_than_one_that_was_seen_on_the_chip_is_turned_away(cli: Cl
     assert "99999999" in err
 
 
+def test_two_runs_share_a_machine_that_is_divided_and_a_third_waits(
+    cli: Cli, tmp_path: Path
+) -> None:
+    divided, whole = tmp_path / "divided.toml", tmp_path / "whole.toml"
+    divided.write_text("[this_machine]\ndivided = true\n")
+    whole.write_text("[this_machine]\ndivided = false\n")
+    assert cli.call("fleet", "apply", str(divided))[0] == 0
+    try:
+        tells = (
+            "import os, time; print(os.environ['CRATON_CHIP_MILLI'], flush=True); time.sleep(60)"
+        )
+        halves = [
+            cli.detached("--chips", "0.5", "--cpus", "0.25", "--", sys.executable, "-c", tells)
+            for _ in range(2)
+        ]
+        for half in halves:
+            until(lambda run=half: "500" in cli.log(run))
+            assert cli.view(half)["part"]["cpu_milli"] == 250
+        assert len(re.findall(r"0\.5 x cpu", cli.call("run", "ps")[1])) == 2
+        status, _, err = cli.run("--chips", "0.25", "--no-wait", "--", "true")
+        assert (status != 0, "No host has so much left" in err) == (True, True)
+        waiting = cli.detached("--chips", "0.25", "--", "true")
+        cli.call("run", "stop", halves[0])
+        assert cli.ended(waiting)["status"] == 0
+        cli.call("run", "stop", halves[1])
+        cli.ended(halves[1])
+    finally:
+        assert cli.call("fleet", "apply", str(whole))[0] == 0
+
+
 def test_only_an_operator_may_run_commands_here_or_who_a_policy_lets(cli: Cli) -> None:
     account = cli.connection.post("/accounts", dict[str, Any], {"name": "guest"})["id"]
     key = cli.connection.post("/keys", NewKey, {"name": "g", "account": account})

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from craton.fleet.records import WHOLE_MILLI, Part
 from craton.fleet.run_records import PROCESSOR
 
 NEURON_CORES: Mapping[str, int] = {
@@ -25,3 +26,18 @@ def chip_environment(chip: str, share: Sequence[int]) -> dict[str, str]:
         return {**found, "CUDA_VISIBLE_DEVICES": numbers}
     seen = ",".join(f"{each * cores}-{each * cores + cores - 1}" for each in share)
     return {**found, "NEURON_RT_VISIBLE_CORES": seen}
+
+
+def part_environment(chip: str, part: Part | None) -> dict[str, str]:
+    """What tells a workload which part it has of a divided host. Nothing holds it to that."""
+    if part is None:
+        return {}
+    found = {
+        "CRATON_CHIP_MILLI": str(part.chip_milli),
+        "CRATON_CPU_MILLI": str(part.cpu_milli or 0),
+        "CRATON_MEMORY_MIB": str(part.memory_mib or 0),
+    }
+    if chip != PROCESSOR and chip not in NEURON_CORES and part.chip_milli < WHOLE_MILLI:
+        # NVIDIA's MPS, where its daemon runs, gives a process so much of the multiprocessors.
+        found["CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"] = str(max(1, part.chip_milli // 10))
+    return found

@@ -16,11 +16,12 @@ from typing import Protocol
 
 import msgspec
 
-from craton.bootstrap.chip_environment import chip_environment
+from craton.bootstrap.chip_environment import chip_environment, part_environment
 from craton.bootstrap.shim_contract import CONTROL, LOCK, TASK, Ending, Stop, Task, Word
 from craton.bootstrap.shim_locks import lock_now
 from craton.bootstrap.shim_processes import kill_marked
 from craton.fleet.contract import LeaseView
+from craton.fleet.records import WHOLE_MILLI
 from craton.fleet.run_folder import RunFolder
 from craton.fleet.run_records import NOTHING_RAN, PROCESSOR, Order, Result, Started
 from craton.kernel.clock import Clock
@@ -76,7 +77,10 @@ class LocalDriver:
     def start(self, id: str, order: Order, lease: LeaseView) -> None:
         """Start a shim with the workload; BadRequest if its ranks can't share the chips."""
         chips = [bit for bit in range(32) if lease.masks[0] >> bit & 1]
-        ranks = _ranks(order, lease.chip, chips)
+        ranks = tuple(
+            {**part_environment(lease.chip, lease.part), **rank}
+            for rank in _ranks(order, lease.chip, chips)
+        )
         locks = tuple(f"chip-{chip}" for chip in chips)
         self._spawn(id, order, lease, ranks, locks)
 
@@ -104,6 +108,7 @@ class LocalDriver:
             environment={"PYTHONUNBUFFERED": "1", **order.environment, **own},
             ranks=ranks,
             chips=locks,
+            is_part=lease.part is not None and lease.part.chip_milli < WHOLE_MILLI,
             locks=str(self._folder.root / CHIPS_FOLDER),
             grace_s=order.grace_s,
             notice_signal=order.notice_signal,

@@ -75,7 +75,7 @@ class Shim:
         self._open_control(loop)
         watching = loop.create_task(self._watch())
         try:
-            with ChipLocks(Path(task.locks), task.chips, task.token) as locks:
+            with _locks(task) as locks:
                 await locks.take(lambda: self._told >= Step.TERMINATE)
                 status = await self._work()
         except CratonError as error:
@@ -250,6 +250,10 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def _locks(task: Task) -> ChipLocks:
+    return ChipLocks(Path(task.locks), task.chips, task.token, is_part=task.is_part)
 
 
 async def _run(folder: Path, task: Task, clock: Clock) -> Result:

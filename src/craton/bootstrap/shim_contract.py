@@ -27,6 +27,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     ranks: tuple[dict[str, str], ...]
     chips: tuple[str, ...]
     """Names of the lock files of its chips, in `locks`."""
+    is_part: bool = False
+    """Whether others may use those chips beside it."""
     locks: str
     grace_s: int
     notice_signal: int | None

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from craton.apis.native.runs_contract import RunView
 from craton.cli.connection import Connection
 from craton.cli.installation import read_installation
 from craton.cli.output import price
+from craton.fleet.contract import LeaseView
+from craton.fleet.records import WHOLE_MILLI
 from craton.kernel.errors import BadRequest
 
 NAMED_MAX = 200
@@ -52,6 +56,39 @@ def moment_s(text: str | None, option: str) -> int | None:
     return max(0, int(at.timestamp()))
 
 
+def part_terms(
+    chips: str | None, cpus: float | None, memory_gib: float | None
+) -> dict[str, int | None]:
+    """What of a host is asked for, as the native API takes it; BadRequest for what is no number."""
+    milli = None if chips is None else _milli(chips)
+    is_part = milli is not None and milli < WHOLE_MILLI
+    return {
+        "chips": None if milli is None else max(1, milli // WHOLE_MILLI),
+        "chip_milli": milli if is_part else None,
+        "cpu_milli": None if cpus is None else round(cpus * 1000),
+        "memory_mib": None if memory_gib is None else round(memory_gib * 1024),
+    }
+
+
+def _milli(chips: str) -> int:
+    """Thousandths of chips, of text: a whole number of chips, or less than one."""
+    try:
+        milli = Decimal(chips) * WHOLE_MILLI
+    except InvalidOperation:
+        milli = Decimal(0)
+    if not milli.is_finite() or milli <= 0 or milli % (WHOLE_MILLI if milli > WHOLE_MILLI else 1):
+        raise BadRequest(
+            f"--chips {chips}: give a whole number, or thousandths of one chip, such as 0.25."
+        )
+    return int(milli)
+
+
+def held_words(held: LeaseView | RunView) -> str:
+    """How many chips somebody has, or which part of one."""
+    milli = WHOLE_MILLI if held.part is None else held.part.chip_milli
+    return f"{held.chips * milli / WHOLE_MILLI:g} x {held.chip}"
+
+
 def utc(at_s: int | None) -> str:
     """A moment to the minute; a dash where there is none."""
     if at_s is None:
@@ -72,6 +109,19 @@ def an_hour(amount_nanos: int, hosts: int, seconds: int, currency: str) -> str:
     if not rest:
         return price(whole, currency)
     return "about " + price(round(whole, -5), currency)
+
+
+Cpus = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="Of a divided host so many processors; else its chips' part."),
+]
+MemoryGib = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="Of a divided host so much memory; else its chips' part."),
+]
+SomeChips = Annotated[
+    str | None, typer.Option(help="How many chips in all; of a divided host also a part: 0.5.")
+]
 
 
 def hosts_line(hosts: Sequence[str]) -> str:

@@ -12,8 +12,13 @@ from craton.cli.capacity_terms import (
     NAMED_MAX,
     NOT_REAL,
     As,
+    Cpus,
+    MemoryGib,
+    SomeChips,
     chips_of,
     connect_as,
+    held_words,
+    part_terms,
     utc,
 )
 from craton.cli.connection import segment
@@ -50,7 +55,9 @@ def show(id: LeaseId, data: Data = DATA, as_json: AsJson = False) -> None:
 )
 def request(
     *,
-    chips: Annotated[int | None, typer.Option(min=1, help="How many chips in all.")] = None,
+    chips: SomeChips = None,
+    cpus: Cpus = None,
+    memory_gib: MemoryGib = None,
     hosts: Annotated[int | None, typer.Option(min=1, help="Or how many hosts.")] = None,
     chips_per_host: Annotated[
         int | None, typer.Option(min=1, max=32, help="So many chips of each host; else all.")
@@ -86,7 +93,7 @@ def request(
     """Hold chips: inside a reservation, or of what is free now. They are paid by the second."""
     body = {
         "kind": LeaseKind.INTERRUPTIBLE if interruptible else None,
-        "chips": chips,
+        **part_terms(chips, cpus, memory_gib),
         "hosts": hosts,
         "chips_per_host": chips_per_host,
         "chip": chip,
@@ -121,7 +128,7 @@ def _print_table(found: Sequence[LeaseView]) -> None:
             lease.id,
             _state(lease),
             lease.kind,
-            f"{lease.chips} x {lease.chip}",
+            held_words(lease),
             str(len(lease.hosts)),
             f"{lease.pool} ({NOT_REAL})" if lease.is_simulated else lease.pool,
             utc(lease.started_s or None),
@@ -148,7 +155,7 @@ def _tell(lease: LeaseView, *, as_json: bool) -> None:
     if as_json:
         print_json(lease)
         return
-    lines = [f"{lease.id} is {_state(lease)}: {lease.kind}, {lease.chips} x {lease.chip}"]
+    lines = [f"{lease.id} is {_state(lease)}: {lease.kind}, {held_words(lease)}"]
     lines[0] += f" in {lease.pool}" if lease.pool else ""
     if lease.started_s:
         lines.append(f"since {utc(lease.started_s)} UTC, fencing token {lease.token}")
@@ -159,6 +166,9 @@ def _tell(lease: LeaseView, *, as_json: bool) -> None:
         lines.append(f"{'ended' if lease.state is LeaseState.ENDED else 'ends'} {utc(ends_s)} UTC")
     if lease.reservation is not None:
         lines.append(f"inside {lease.reservation}")
+    if lease.part is not None and lease.hosts:
+        cpus, memory_gib = (lease.part.cpu_milli or 0) / 1000, (lease.part.memory_mib or 0) / 1024
+        lines.append(f"with {cpus:g} processors and {memory_gib:g} GiB of memory")
     if lease.spent_nanos:
         lines.append(f"cost {price(lease.spent_nanos, lease.currency)} so far")
     if lease.purpose:

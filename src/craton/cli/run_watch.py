@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from craton.apis.native.runs_contract import RunLog, RunView
-from craton.cli.capacity_terms import IMAGINED, utc
+from craton.cli.capacity_terms import IMAGINED, held_words, utc
 from craton.cli.connection import Connection, segment
 from craton.cli.output import price, print_json, printable
 from craton.fleet.records import EndReason
@@ -118,13 +118,13 @@ class Watch:
             self._say(f"{run.id}: no room yet; {place}")
         elif run.state is RunState.SIMULATED:
             until = f"until {utc(run.ends_s)} UTC" if run.ends_s else "until Ctrl-C"
-            self._say(f"{run.id}: {IMAGINED} {run.chips} x {run.chip} are held {until}")
+            self._say(f"{run.id}: {IMAGINED} {held_words(run)} are held {until}")
         elif run.state is RunState.RUNNING and run.reason not in (None, EndReason.RELEASED):
             self._say(f"{run.id}: its lease ends {utc(run.ends_s)} UTC: {run.reason}")
         elif run.state in (RunState.STARTING, RunState.RUNNING):
             where = ", ".join(run.hosts[:4]) + (" …" if len(run.hosts) > 4 else "")
             rehearsal = "a rehearsal, on simulated " if run.is_rehearsal else ""
-            self._say(f"{run.id}: {rehearsal}{run.chips} x {run.chip} on {where}")
+            self._say(f"{run.id}: {rehearsal}{held_words(run)} on {where}")
 
     def _say(self, text: str) -> None:
         if text != self._said and not self._as_json:

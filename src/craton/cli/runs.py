@@ -10,7 +10,17 @@ import typer
 from typer.core import TyperGroup
 
 from craton.apis.native.runs_contract import RunPage, RunView
-from craton.cli.capacity_terms import HOUR_S, As, connect_as, utc
+from craton.cli.capacity_terms import (
+    HOUR_S,
+    As,
+    Cpus,
+    MemoryGib,
+    SomeChips,
+    connect_as,
+    held_words,
+    part_terms,
+    utc,
+)
 from craton.cli.connection import Connection, segment
 from craton.cli.groups import connect, pages
 from craton.cli.options import DATA, AsJson, Data, OfAccount, example
@@ -90,7 +100,9 @@ def start(
     *,
     command: Annotated[list[str], typer.Argument(help="What to run, and its arguments.")],
     block: Block = None,
-    chips: Annotated[int | None, typer.Option(min=1, help="How many chips in all.")] = None,
+    chips: SomeChips = None,
+    cpus: Cpus = None,
+    memory_gib: MemoryGib = None,
     hosts: Annotated[int | None, typer.Option(min=1, help="Or how many whole hosts.")] = None,
     chip: Annotated[str | None, typer.Option(help="Which chip, such as h200.")] = None,
     type: Annotated[str | None, typer.Option("--type", help="Or which instance type.")] = None,
@@ -121,7 +133,7 @@ def start(
     terms: dict[str, str | int | bool | None] = {
         "kind": LeaseKind.INTERRUPTIBLE if interruptible else None,
         "reservation": block,
-        "chips": chips,
+        **part_terms(chips, cpus, memory_gib),
         "hosts": hosts,
         "chip": chip,
         "instance_type": type,
@@ -159,7 +171,8 @@ def _somewhere(
     places = ("reservation", "chip", "instance_type", "zone")
     is_here = all(terms[each] is None for each in places)
     found = {**terms, "pool": HERE if is_here else None}
-    if terms["chips"] is None and terms["hosts"] is None:
+    is_part = terms["cpu_milli"] is not None or terms["memory_mib"] is not None
+    if terms["chips"] is None and terms["hosts"] is None and not is_part:
         found["hosts" if terms["chip"] is None else "chips"] = 1
     return found
 
@@ -200,7 +213,7 @@ def ps(
         (
             run.id,
             words_of(run),
-            f"{run.chips} x {run.chip}" if run.chips else "-",
+            held_words(run) if run.hosts else "-",
             str(run.ranks),
             "-" if run.started_ms is None else day_and_time(run.started_ms),
             utc(run.ends_s),

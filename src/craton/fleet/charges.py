@@ -11,7 +11,7 @@ from craton.economics.contract import Hold
 from craton.economics.ledger import Ledger
 from craton.economics.meters import Meter, Outcome, UsageRecord
 from craton.economics.prices import PriceBook, Rated, Tariff
-from craton.fleet.records import Lease, LeaseKind, Reservation
+from craton.fleet.records import WHOLE_MILLI, Lease, LeaseKind, Reservation
 from craton.kernel.errors import BadRequest
 from craton.kernel.ids import Ids
 from craton.kernel.units import Nanos, hourly_cost
@@ -60,9 +60,9 @@ class Charges:
         tariff = self._tariff(resource, meter, at_ms)
         return self._prices.rate(tariff.resource, {meter: chip_seconds}, at_ms)
 
-    def hour(self, resource: str, meter: Meter, chips: int, at_ms: int) -> Rated:
-        """What so many chips cost an hour."""
-        return self.rate(resource, meter, chips * 3600, at_ms)
+    def hour(self, resource: str, meter: Meter, milli: int, at_ms: int) -> Rated:
+        """What so many thousandths of chips cost an hour."""
+        return self.rate(resource, meter, -(-milli * 3600 // WHOLE_MILLI), at_ms)
 
     def part(self, resource: str, meter: Meter, chip_seconds: int, at_ms: int) -> int:
         """The share of a fee that so many of its chip-seconds were, in nano-units."""
@@ -145,6 +145,29 @@ class Charges:
         else:
             rated = self.rate(resource, meter, chips * (seconds - covered_s), at_ms)
         self.enter(transaction, payer, resource, {meter: chips * seconds}, rated)
+        return rated
+
+    def bill_part(
+        self,
+        transaction: Transaction,
+        lease: Lease,
+        resource: str,
+        meter: Meter,
+        *,
+        from_s: int,
+        until_s: int,
+    ) -> Rated:
+        """The same of a part of a host, which no commitment covers.
+
+        Whole chip-seconds are counted from its start on, so that nothing is lost between two bills.
+        """
+        begun, ended = (at_s - lease.started_s for at_s in (from_s, until_s))
+        seconds = lease.milli * ended // WHOLE_MILLI - lease.milli * begun // WHOLE_MILLI
+        at_ms = transaction.now_ms
+        rated = Rated(Nanos(0), self._currency(resource, at_ms), None, Nanos(0))
+        if self.is_priced(resource, meter, at_ms):
+            rated = self.rate(resource, meter, seconds, at_ms)
+        self.enter(transaction, lease, resource, {meter: seconds}, rated)
         return rated
 
     def is_refused(self, account: str, pool: str) -> bool:

@@ -7,11 +7,13 @@ about capacity that is only imagined says `is_simulated`.
 import msgspec
 
 from craton.fleet.records import (
+    WHOLE_MILLI,
     EndReason,
     Extension,
     HostState,
     LeaseKind,
     LeaseState,
+    Part,
     ReservationKind,
     ReservationState,
 )
@@ -66,6 +68,10 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     """Of one host at full load."""
     leaves: int
     rows: int
+    is_divided: bool = False
+    """Whether its hosts are leased in parts, and not promised ahead."""
+    free_milli: int | None = None
+    """Of divided hosts: thousandths of chips that nobody holds."""
     is_draw_estimated: bool = False
     """Whether nobody measured or published that draw."""
     chips_broken: int = 0
@@ -333,6 +339,9 @@ class RequestLease(msgspec.Struct, frozen=True, kw_only=True):
 
     Either `hosts` with `chips_per_host`, or `chips` in all. `wait` puts it into the queue where
     nothing is free. `seconds`: for how long; None: until released.
+
+    Of a divided host: `chip_milli` thousandths of one chip, and of its processors and memory so
+    much; None: as much as the chips are of the host. Processors or memory alone are no chip.
     """
 
     owner: Owner
@@ -353,6 +362,17 @@ class RequestLease(msgspec.Struct, frozen=True, kw_only=True):
     is_one_leaf: bool = False
     hosts_per_leaf_max: int | None = None
     wait: bool = False
+    chip_milli: int | None = None
+    cpu_milli: int | None = None
+    memory_mib: int | None = None
+
+    @property
+    def part(self) -> Part | None:
+        """What is asked for beside chips, which only divided hosts have."""
+        if self.chip_milli is self.cpu_milli is self.memory_mib is None:
+            return None
+        milli = WHOLE_MILLI if self.chip_milli is None else self.chip_milli
+        return Part(chip_milli=milli, cpu_milli=self.cpu_milli, memory_mib=self.memory_mib)
 
 
 class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
@@ -383,6 +403,8 @@ class LeaseView(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     outcome: str
     queue_position: int | None = None
+    part: Part | None = None
+    """What it is of a divided host."""
 
 
 class EndLease(msgspec.Struct, frozen=True):

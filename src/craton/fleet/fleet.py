@@ -88,7 +88,14 @@ class Fleet:
         self.watts: dict[str, Calendar] = {}
         for site in self.inventory.sites:
             if site.power_w is not None:
-                self.watts[site.name] = Calendar(f"power of {site.name} (W)", site.power_w)
+                # What divided hosts draw isn't promised ahead, so it is left to them.
+                drawn_w = sum(
+                    plan.hosts * (plan.draw_w or 0)
+                    for plan in self.inventory.pools
+                    if plan.is_divided and plan.zone == site.name
+                )
+                left_w = max(0, site.power_w - drawn_w)
+                self.watts[site.name] = Calendar(f"power of {site.name} (W)", left_w)
         quotas = _quotas(self.inventory)
         powers = {
             site.name: Power([cap for key, _, cap in quotas if key[0] == site.name], site.power_w)

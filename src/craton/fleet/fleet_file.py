@@ -14,6 +14,13 @@
     type = "trn2u.48xlarge"
     ultraserver = "u-trn2x64"       # a rack is one UltraServer; or hosts = N for loose servers
     spares = 2                      # of these racks (or of these hosts), held back for repairs
+    [[site.row.rack]]
+    name = "d"
+    type = "p5en.48xlarge"
+    hosts = 8
+    divided = true                  # leased in parts of chips, and not promised ahead
+    [this_machine]
+    divided = true                  # the machine that Craton runs on, too
 
 Names of hosts are paths: `north/a1/t7/2`.
 """
@@ -53,6 +60,8 @@ class RackEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """UltraServers, or loose hosts, of all these racks together, that aren't sold."""
     draw_w: int | None = None
     """What a host draws at full load; by default what the instance type says."""
+    divided: bool = False
+    """Whether its hosts are leased in parts. They aren't promised ahead then."""
 
 
 class RowEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -78,10 +87,18 @@ class SiteEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """The account that alone may use it."""
 
 
+class ThisMachine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The machine that Craton runs on, which is a site by itself."""
+
+    divided: bool = False
+    """As that of a rack."""
+
+
 class FleetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
-    site: tuple[SiteEntry, ...]
+    site: tuple[SiteEntry, ...] = ()
+    this_machine: ThisMachine | None = None
 
 
 def read_fleet_file(text: str, types: InstanceTypes, taken: Sequence[str] = ()) -> FleetFile:
@@ -112,7 +129,7 @@ class _Check:
         self._hosts = 0
 
     def file(self, file: FleetFile, taken: Sequence[str]) -> None:
-        if not file.site:
+        if not file.site and file.this_machine is None:
             raise self._lines.refusal("$", "there is no site. Write at least one [[site]].")
         self._names("$.site", [(site.name, 0) for site in file.site])
         for at, site in enumerate(file.site):
@@ -189,6 +206,12 @@ class _Check:
             )
         if rack.hosts is not None:
             self._positive(f"{path}.hosts", rack.hosts)
+        if rack.divided and (rack.ultraserver is not None or rack.spares):
+            raise self._lines.refusal(
+                f"{path}.divided",
+                "hosts that are leased in parts are loose servers (hosts = …) without spares: they "
+                "aren't promised ahead.",
+            )
         if rack.draw_w is not None:
             self._positive(f"{path}.draw_w", rack.draw_w)
         units = rack.count * (rack.hosts or 1)

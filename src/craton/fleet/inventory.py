@@ -64,6 +64,8 @@ class PoolPlan:
     ultraserver: str | None
     driver: DriverKind
     exclusive_to: str | None
+    is_divided: bool
+    """Whether its hosts are leased in parts, and not promised ahead."""
     draw_w: int | None
     leaf_start: Numbers
     row_of_leaf: Numbers
@@ -83,8 +85,8 @@ class PoolPlan:
 
     @property
     def units(self) -> int:
-        """How many of those there are to sell: all but the spares."""
-        return (self.hosts - int(self.spare.sum())) // self.hosts_per_unit
+        """How many of those there are to sell: all but the spares; of divided hosts none."""
+        return 0 if self.is_divided else (self.hosts - int(self.spare.sum())) // self.hosts_per_unit
 
     def leaf_of(self, host: int) -> int:
         """The leaf a host is in."""
@@ -194,10 +196,11 @@ def _leaves(segment: Segment, end: int, rack: str) -> tuple[int, int] | None:
 class _Growing:
     """A pool while the file is walked."""
 
-    def __init__(self, site: SiteEntry, kind: InstanceType, ultraserver: str | None) -> None:
+    def __init__(self, site: SiteEntry, kind: InstanceType, rack: RackEntry) -> None:
         self.site = site
         self.type = kind
-        self.ultraserver = ultraserver
+        self.ultraserver = rack.ultraserver
+        self.is_divided = rack.divided
         self.draw_w: int | None = None
         self.sizes: list[Numbers] = []
         self.row_of_leaf: list[Numbers] = []
@@ -230,12 +233,13 @@ class _Growing:
         start = np.zeros(len(sizes) + 1, np.int32)
         np.cumsum(sizes, out=start[1:])
         return PoolPlan(
-            key=f"{self.site.name}/{self.ultraserver or self.type.name}",
+            key=self._key(),
             zone=self.site.name,
             type=self.type,
             ultraserver=self.ultraserver,
             driver=self.site.driver,
             exclusive_to=self.site.exclusive_to,
+            is_divided=self.is_divided,
             draw_w=self.draw_w,
             leaf_start=start,
             row_of_leaf=np.concatenate(self.row_of_leaf),
@@ -243,6 +247,12 @@ class _Growing:
             spare=np.concatenate(self.spare),
             segments=tuple(self.segments),
         )
+
+    def _key(self) -> str:
+        """This machine's pool has one name, divided or not: what runs there goes on."""
+        key = f"{self.site.name}/{self.ultraserver or self.type.name}"
+        is_apart = self.is_divided and self.site.driver is not DriverKind.LOCAL
+        return f"{key}.divided" if is_apart else key
 
 
 def build_inventory(file: FleetFile, types: InstanceTypes) -> Inventory:
@@ -252,12 +262,12 @@ def build_inventory(file: FleetFile, types: InstanceTypes) -> Inventory:
     pools: list[PoolPlan] = []
     for site in file.site:
         first = len(rows)
-        growing: dict[tuple[str, str | None], _Growing] = {}
+        growing: dict[tuple[str, str | None, bool], _Growing] = {}
         for entry, name in _rows(site.row):
             for rack in entry.rack:
                 kind = types.get(rack.type)
-                key = (rack.type, rack.ultraserver)
-                pool = growing.setdefault(key, _Growing(site, kind, rack.ultraserver))
+                key = (rack.type, rack.ultraserver, rack.divided)
+                pool = growing.setdefault(key, _Growing(site, kind, rack))
                 pool.add(len(rows), name, rack, types)
             rows.append(RowPlan(site.name, name, _watts(entry.power_kw)))
         sites.append(

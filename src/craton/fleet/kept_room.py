@@ -13,14 +13,14 @@ Nothing of this is stored: it follows from who waits, and since when.
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from craton.fleet.calendar import FOREVER_S
 from craton.fleet.fleet import Fleet
+from craton.fleet.lease_demand import asked_by
 from craton.fleet.offers import NOTICE_S
-from craton.fleet.placement_demand import Demand, demand_for
+from craton.fleet.placement_demand import Demand
 from craton.fleet.placement_most import built_by_leaf, most_hosts
 from craton.fleet.pool import Pool
 from craton.fleet.pool_book import PoolBook
@@ -101,6 +101,8 @@ def _makes_way(lease: Lease, other: Lease) -> bool:
 
 def could_hold(book: PoolBook, lease: Lease) -> bool:
     """Whether a pool was built for such a gang, whoever has what of it now."""
+    if book.parts is not None:
+        return book.parts.could_hold(lease)
     asked = asked_by(lease, book)
     return asked.hosts_touched <= most_hosts(book, asked, lease.kind)
 
@@ -114,31 +116,6 @@ def stays_until_s(lease: Lease, now_s: int) -> int:
     if lease.kind is LeaseKind.INTERRUPTIBLE:
         return now_s + NOTICE_S + 1
     return FOREVER_S if lease.seconds is None else now_s + lease.seconds
-
-
-def asking(lease: Lease, asked: Demand) -> Lease:
-    """A lease that asks for this."""
-    return msgspec.structs.replace(
-        lease,
-        wanted_hosts=asked.hosts,
-        wanted_chips=asked.chips_per_host,
-        rest_chips=asked.rest_chips,
-    )
-
-
-def asked_by(lease: Lease, book: PoolBook) -> Demand:
-    """What a lease asks of a pool."""
-    asked = Demand(lease.wanted_hosts, lease.wanted_chips, lease.rest_chips)
-    if lease.is_by_chips:
-        asked = demand_for(lease.wanted, book.plan.type.chips)
-    return Demand(
-        asked.hosts,
-        asked.chips_per_host,
-        asked.rest_chips,
-        hosts_per_leaf_max=lease.hosts_per_leaf_max,
-        is_one_leaf=lease.is_one_leaf,
-        is_one_row=lease.is_one_row,
-    )
 
 
 def kept_hosts(book: PoolBook, asked: Demand) -> Numbers:

@@ -14,9 +14,9 @@ from craton.fleet.client_tokens import check_same, digest_under
 from craton.fleet.contract import EndLease, RequestLease
 from craton.fleet.fleet import Fleet, find_lease_by_token
 from craton.fleet.inside import place_inside
-from craton.fleet.kept_room import asked_by, asking
+from craton.fleet.lease_demand import asked_by, asking, demands_of, gang_demand
 from craton.fleet.offers import NOTICE_S
-from craton.fleet.placement_demand import Demand, Placement, Refusal, demand_for
+from craton.fleet.placement_demand import Demand, Placement, Refusal
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import (
     ENDED_LEASES,
@@ -27,7 +27,7 @@ from craton.fleet.records import (
     Reservation,
     ReservationState,
 )
-from craton.fleet.room import Room, chips_of
+from craton.fleet.room import Room
 from craton.kernel.errors import AccessDenied, BadRequest, BudgetExceeded, Conflict, NotFound
 from craton.kernel.ids import Ids
 from craton.store.documents import Transaction
@@ -57,18 +57,18 @@ class LeaseDesk:
             return self._inside(transaction, command)
         if command.kind is LeaseKind.RESERVED:
             raise BadRequest("A reserved lease is inside a reservation: say which.")
-        demands = _demands(command, self._books(command))
+        found = self._books(command)
+        demands = demands_of(command, found)
         books = [book for book, _ in demands]
         wanted = self._new(transaction, command, books, demands[0][1])
         self._judge(wanted, books[0], transaction)
+        for book in found:
+            if book.parts is not None:
+                book.parts.expect(demands[0][1].chips, command.part)
         refusals: list[str] = []
-        now_s = transaction.now_ms // 1000
-        for book, asked in demands:
-            found = self._room.find(book, asking(wanted, asked), now_s)
-            if isinstance(found, Placement):
-                lease = self._granted(wanted, book, asked, found, transaction)
-                return self.fleet.add(transaction, lease)
-            refusals.append(f"{book.plan.key}: {found}")
+        place = self._first(wanted, demands, transaction.now_ms // 1000, refusals)
+        if place is not None:
+            return self.fleet.add(transaction, self._granted(wanted, *place, transaction))
         if not command.wait:
             raise Conflict(
                 f"There is no room now. {' '.join(refusals)} Wait for it, or ask for less.",
@@ -77,6 +77,30 @@ class LeaseDesk:
         waiting = self.fleet.add(transaction, self._room.queued(wanted, demands))
         self.make_room(transaction, waiting)
         return waiting
+
+    def _first(
+        self,
+        lease: Lease,
+        demands: Sequence[tuple[PoolBook, Demand]],
+        now_s: int,
+        refusals: list[str],
+    ) -> tuple[PoolBook, Demand, Placement] | None:
+        """The first pool with a place; of pools of divided hosts where the least is made useless.
+
+        `refusals` gets why others have none.
+        """
+        best: tuple[PoolBook, Demand, Placement] | None = None
+        for book, asked in demands:
+            if best is not None and book.parts is None:
+                continue
+            found = self._room.find(book, asking(lease, asked), now_s)
+            if isinstance(found, str):
+                refusals.append(f"{book.plan.key}: {found}")
+            elif book.parts is None:
+                return book, asked, found
+            elif best is None or found.cost < best[2].cost:
+                best = book, asked, found
+        return best
 
     def _new(
         self,
@@ -89,6 +113,10 @@ class LeaseDesk:
         now_s = transaction.now_ms // 1000
         if command.seconds is not None and command.seconds < 1:
             raise BadRequest(f"A lease of {command.seconds} s; ask for one second or more.")
+        part, parts = command.part, books[0].parts
+        if part is not None and parts is not None:
+            milli = parts.resolved(asked.chips, part).milli
+            part = msgspec.structs.replace(part, milli=milli)
         return Lease(
             id=self._ids.resource_id("lease-"),
             kind=command.kind if command.reservation is None else LeaseKind.RESERVED,
@@ -113,13 +141,16 @@ class LeaseDesk:
             is_one_row=command.is_one_row,
             is_one_leaf=command.is_one_leaf,
             hosts_per_leaf_max=command.hosts_per_leaf_max,
+            part=part,
             pools=tuple(each.plan.key for each in books) if command.reservation is None else (),
         )
 
     def _judge(self, lease: Lease, book: PoolBook, transaction: Transaction) -> None:
         """BudgetExceeded if nobody could pay the first hour."""
         meter = LEASE_METERS[lease.kind]
-        hour = self._charges.hour(book.plan.type.name, meter, lease.wanted, transaction.now_ms)
+        hour = self._charges.hour(
+            book.plan.type.name, meter, lease.wanted_milli, transaction.now_ms
+        )
         self._charges.judge(lease, book.plan.type.name, hour, transaction.now_ms)
 
     def _books(self, command: RequestLease) -> list[PoolBook]:
@@ -136,6 +167,13 @@ class LeaseDesk:
             and command.zone in (None, book.plan.zone)
             and book.plan.exclusive_to in (None, command.owner.account)
         ]
+        if found and command.part is not None:
+            found = [book for book in found if book.parts is not None]
+            if not found:
+                raise BadRequest(
+                    "No such hosts are divided, so they are leased in whole chips. Ask for chips, "
+                    "or have the operator write divided = true into the fleet file."
+                )
         if not found:
             has = sorted({book.plan.type.chip for book in self.fleet.books.values()})
             what = " ".join(each for each in named if each is not None)
@@ -161,10 +199,8 @@ class LeaseDesk:
         """Take the chips that were found."""
         now_s = transaction.now_ms // 1000
         until_s = None if lease.seconds is None else now_s + lease.seconds
-        book.take(found.hosts, found.masks, transaction.undo)
-        if lease.kind is LeaseKind.ON_DEMAND:
-            book.sit(lease.id, found.hosts, now_s, until_s, transaction.undo)
-        return msgspec.structs.replace(
+        parts = book.parts
+        granted = msgspec.structs.replace(
             lease.to(LeaseState.ACTIVE),
             pool=book.plan.key,
             wanted_hosts=asked.hosts,
@@ -175,11 +211,16 @@ class LeaseDesk:
             started_s=now_s,
             billed_s=now_s,
             until_s=until_s,
+            part=None if parts is None else parts.resolved(asked.chips, lease.part),
         )
+        book.hold(granted, now_s, transaction.undo)
+        return granted
 
     def _inside(self, transaction: Transaction, command: RequestLease) -> Lease:
         """Take chips of a reservation's hosts."""
         assert command.reservation is not None, "the caller looked"
+        if command.part is not None:
+            raise BadRequest("A reservation is of whole hosts; ask for whole chips inside it.")
         reservation = self._reservation(command.reservation, command.owner.account)
         book = self.fleet.book(reservation.pool)
         now_s = transaction.now_ms // 1000
@@ -190,7 +231,7 @@ class LeaseDesk:
                 "down for who has its hosts next.",
                 code="IncorrectState",
             )
-        asked = demand(command, reservation.chips_per_host)
+        asked = gang_demand(command, reservation.chips_per_host)
         if not reservation.hosts:
             raise Conflict(
                 f"{reservation.id} has no host that works now, and there were no others for it. "
@@ -305,15 +346,14 @@ class LeaseDesk:
         seconds = over_s - lease.billed_s
         if seconds <= 0:
             return lease
-        rated = self._charges.bill(
-            transaction,
-            lease,
-            self.fleet.book(lease.pool).plan.type.name,
-            LEASE_METERS[lease.kind],
-            chips=lease.chips,
-            from_s=lease.billed_s,
-            until_s=over_s,
-        )
+        resource, meter = self.fleet.book(lease.pool).plan.type.name, LEASE_METERS[lease.kind]
+        span = {"from_s": lease.billed_s, "until_s": over_s}
+        if lease.part is not None:
+            rated = self._charges.bill_part(transaction, lease, resource, meter, **span)
+        else:
+            rated = self._charges.bill(
+                transaction, lease, resource, meter, chips=lease.chips, **span
+            )
         return msgspec.structs.replace(
             lease,
             billed_s=over_s,
@@ -324,10 +364,10 @@ class LeaseDesk:
     def can_pay(self, lease: Lease, now_ms: int) -> bool:
         """Whether the next hour of a lease fits the budgets of who pays."""
         resource = self.fleet.book(lease.pool).plan.type.name
-        chips, meter = lease.chips if lease.hosts else lease.wanted, LEASE_METERS[lease.kind]
+        milli, meter = lease.milli if lease.hosts else lease.wanted_milli, LEASE_METERS[lease.kind]
         if not self._charges.is_priced(resource, meter, now_ms):
             return True
-        hour = self._charges.hour(resource, meter, chips, now_ms)
+        hour = self._charges.hour(resource, meter, milli, now_ms)
         try:
             self._charges.judge(lease, resource, hour, now_ms)
         except BudgetExceeded:
@@ -340,16 +380,15 @@ class LeaseDesk:
         One whose first hour nobody could pay any more ends.
         """
         now_s = transaction.now_ms // 1000
-        for book in self._open_to(lease):
-            asked = asked_by(lease, book)
-            found = self._room.find(book, lease, now_s)
-            if isinstance(found, Placement):
-                granted = self._granted(lease, book, asked, found, transaction)
-                if not self.can_pay(granted, transaction.now_ms):
-                    self._give_back(transaction, granted, now_s)
-                    return self.close(transaction, lease, EndReason.OUT_OF_BUDGET)
-                return self.fleet.put(transaction, granted)
-        return None
+        demands = [(book, asked_by(lease, book)) for book in self._open_to(lease)]
+        found = self._first(lease, demands, now_s, [])
+        if found is None:
+            return None
+        granted = self._granted(lease, *found, transaction)
+        if not self.can_pay(granted, transaction.now_ms):
+            self._give_back(transaction, granted, now_s)
+            return self.close(transaction, lease, EndReason.OUT_OF_BUDGET)
+        return self.fleet.put(transaction, granted)
 
     def _open_to(self, lease: Lease) -> list[PoolBook]:
         """The pools that a lease waits for and may have: neither gone nor somebody else's alone."""
@@ -359,15 +398,12 @@ class LeaseDesk:
             for book in found
             if book is not None
             and book.plan.exclusive_to in (None, lease.account)
+            and (lease.part is None or book.parts is not None)
             and not self._charges.is_refused(lease.account, book.plan.key)
         ]
 
     def _give_back(self, transaction: Transaction, lease: Lease, now_s: int) -> None:
-        book = self.fleet.book(lease.pool)
-        hosts, masks = chips_of(lease)
-        book.release(hosts, masks, transaction.undo)
-        if lease.kind is LeaseKind.ON_DEMAND:
-            book.rise(lease.id, hosts, now_s, transaction.undo)
+        self.fleet.book(lease.pool).let_go(lease, now_s, transaction.undo)
 
     def make_room(self, transaction: Transaction, lease: Lease) -> list[Lease]:
         """Give notice to as few leases as can be that stand in a waiting lease's way."""
@@ -407,38 +443,3 @@ def _clear_s(reservation: Reservation, book: PoolBook) -> int | None:
 
 def _unknown(id: str) -> NotFound:
     return NotFound(f"There is no lease {id[:60]!r} here. `craton leases` lists yours.")
-
-
-def demand(command: RequestLease, chips_per_host: int) -> Demand:
-    """What is asked of a pool whose hosts have so many chips."""
-    if command.hosts is not None:
-        asked = Demand(command.hosts, command.chips_per_host or chips_per_host)
-    elif command.chips is not None:
-        asked = demand_for(command.chips, chips_per_host)
-    else:
-        raise BadRequest("Say how much to hold: chips in all, or hosts.")
-    return Demand(
-        asked.hosts,
-        asked.chips_per_host,
-        asked.rest_chips,
-        hosts_per_leaf_max=command.hosts_per_leaf_max,
-        is_one_leaf=command.is_one_leaf,
-        is_one_row=command.is_one_row,
-    )
-
-
-def _demands(command: RequestLease, books: Sequence[PoolBook]) -> list[tuple[PoolBook, Demand]]:
-    """What is asked of each pool; BadRequest if the hosts of none are such that it could be."""
-    found: list[tuple[PoolBook, Demand]] = []
-    wrong: BadRequest | None = None
-    for book in books:
-        asked = demand(command, book.plan.type.chips)
-        try:
-            asked.check(book.plan.type.chips)
-        except BadRequest as error:
-            wrong = error
-        else:
-            found.append((book, asked))
-    if not found and wrong is not None:
-        raise wrong
-    return found

@@ -153,11 +153,12 @@ class FleetOffice:
 
     def _inventory(self, text: str) -> Inventory:
         """This machine, and what a file says of others."""
-        rack = RackEntry(name="machine", type=LOCAL, hosts=1)
+        file = read_fleet_file(text, self._types, (LOCAL_SITE,)) if text else FleetFile()
+        divided = file.this_machine is not None and file.this_machine.divided
+        rack = RackEntry(name="machine", type=LOCAL, hosts=1, divided=divided)
         row = RowEntry(name="here", rack=(rack,))
         local = SiteEntry(name=LOCAL_SITE, driver=DriverKind.LOCAL, row=(row,))
-        sites = read_fleet_file(text, self._types, (LOCAL_SITE,)).site if text else ()
-        return build_inventory(FleetFile((local, *sites)), self._types)
+        return build_inventory(FleetFile((local, *file.site)), self._types)
 
     def apply(self, transaction: Transaction, command: contract.ApplyFleet) -> contract.FleetView:
         """Put a fleet file in force."""

@@ -82,7 +82,8 @@ class Placement(msgspec.Struct, frozen=True, eq=False):
     """A gang's place: hosts in ascending order, and of each a mask of chips.
 
     `cut` counts the links inside hosts that join its chips to others; `rows` and `leaves` those
-    that it touches.
+    that it touches. `cost` compares places on divided hosts: what becomes useless, and what the
+    host had left (thousandths of chips).
     """
 
     hosts: Numbers
@@ -90,6 +91,7 @@ class Placement(msgspec.Struct, frozen=True, eq=False):
     rows: int
     leaves: int
     cut: int = 0
+    cost: tuple[float, int] = (0.0, 0)
 
 
 class Reason(StrEnum):

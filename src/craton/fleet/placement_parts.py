@@ -36,7 +36,7 @@ def place_on_one(pool: Pool, chips: int) -> Placement | None:
     if not pool.partly[chips:].any():
         return None
     for host in _partly_free(pool, chips):
-        if pool.taken[host] == 0 and not _can_open(pool)[_row_of(pool.layout, host)]:
+        if pool.taken[host] == 0 and not can_open(pool)[_row_of(pool.layout, host)]:
             continue
         return _masked(pool, np.array([host], np.int32), chips, leaves=1, rows=1)
     return None
@@ -81,7 +81,7 @@ def _row_of(layout: Layout, host: int) -> int:
     return int(layout.row_of_leaf[layout.leaf_of_host[host]])
 
 
-def _can_open(pool: Pool) -> NDArray[np.bool_]:
+def can_open(pool: Pool) -> NDArray[np.bool_]:
     """By row: whether power feeds one more host."""
     layout = pool.layout
     rows = pool.power.row_hosts(layout.power_rows, layout.draw_w) >= 1

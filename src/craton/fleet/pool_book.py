@@ -13,6 +13,7 @@ from craton.fleet.calendar import FOREVER_S, Calendar, Runs
 from craton.fleet.inventory import PoolPlan
 from craton.fleet.occupancy import Occupancy, Units
 from craton.fleet.offering import Away, Offering
+from craton.fleet.part_book import PartBook
 from craton.fleet.pool import Masks, Pool
 from craton.fleet.pool_layout import Numbers
 from craton.fleet.records import HostState, Lease, LeaseKind
@@ -46,6 +47,8 @@ class PoolBook:
         self.occupancy = Occupancy(self.all_units, self.calendar, self.watts, self._unit_w)
         self._asked: tuple[Numbers | None, Units] = None, np.zeros(0, np.int32)
         """The units of the hosts last asked for: first whether they fit, then to sit on them."""
+        self.parts = PartBook(plan, pool) if plan.is_divided else None
+        """Who has which part of its hosts, where they are divided."""
         self._racks: dict[int, str] = {}
         self._numbers = [str(number) for number in range(1, pool.layout.leaf_hosts_max + 1)]
 
@@ -113,6 +116,26 @@ class PoolBook:
             watts.shift(start_s, end_s, amount)
             undo.append(lambda: watts.shift(start_s, end_s, -amount))
 
+    def hold(self, lease: Lease, now_s: int, undo: Undo) -> None:
+        """Give a lease what it has; keep that from being promised, if it is on demand."""
+        hosts, masks = chips_of(lease)
+        if self.parts is not None:
+            hosts, masks = self.parts.take(lease, undo)
+        elif lease.kind is LeaseKind.ON_DEMAND:
+            self.sit(lease.id, hosts, now_s, lease.until_s, undo)
+        if len(hosts):
+            self.take(hosts, masks, undo)
+
+    def let_go(self, lease: Lease, now_s: int, undo: Undo) -> None:
+        """Take back what a lease had."""
+        hosts, masks = chips_of(lease)
+        if self.parts is not None:
+            hosts, masks = self.parts.release(lease, undo)
+        elif lease.kind is LeaseKind.ON_DEMAND:
+            self.rise(lease.id, hosts, now_s, undo)
+        if len(hosts):
+            self.release(hosts, masks, undo)
+
     def take(self, hosts: Numbers, masks: Masks, undo: Undo) -> None:
         """Give chips away."""
         self.pool.take(hosts, masks)
@@ -138,6 +161,9 @@ class PoolBook:
 
     def restore(self, leases: Sequence[Lease], now_s: int) -> None:
         """Enter leases that were granted by a state process before this one, all at once."""
+        if self.parts is not None:
+            self.pool.restore_all(*self.parts.restore(leases))
+            return
         hosts = [np.array(lease.hosts, np.int32) for lease in leases]
         masks = [np.array(lease.masks, np.uint32) for lease in leases]
         self.pool.restore_all(np.concatenate(hosts), np.concatenate(masks))
@@ -173,13 +199,17 @@ class PoolBook:
             self._miss(unit, now_s, undo)
 
     def _set_chip(self, host: int, chip: int, works: bool, undo: Undo) -> None:
-        pool = self.pool
-        if (pool.mend_chip if works else pool.fail_chip)(host, chip):
+        if self._put_chip(host, chip, works):
+            undo.append(lambda: self._put_back(host, chip, works))
 
-            def back() -> None:
-                (pool.fail_chip if works else pool.mend_chip)(host, chip)
+    def _put_back(self, host: int, chip: int, works: bool) -> None:
+        self._put_chip(host, chip, not works)
 
-            undo.append(back)
+    def _put_chip(self, host: int, chip: int, works: bool) -> bool:
+        """Whether that is new."""
+        if self.parts is not None:
+            self.parts.set_works(host, chip, works)
+        return (self.pool.mend_chip if works else self.pool.fail_chip)(host, chip)
 
     def _put_mark(self, host: int, state: HostState | None) -> None:
         if state is None:
@@ -315,3 +345,8 @@ class PoolBook:
         for leaf in {*within}.difference(racks):
             racks[leaf] = f"{self.plan.leaf_name(leaf)}/"
         return [racks[leaf] + numbers[k] for leaf, k in zip(within, at.tolist(), strict=True)]
+
+
+def chips_of(lease: Lease) -> tuple[Numbers, Masks]:
+    """The hosts of a lease, and which chips of each."""
+    return np.array(lease.hosts, np.int32), np.array(lease.masks, np.uint32)

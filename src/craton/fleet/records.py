@@ -11,6 +11,8 @@ import msgspec
 from craton.kernel.errors import Conflict
 from craton.store.kind import Kind
 
+WHOLE_MILLI = 1000
+"""A whole chip, in thousandths."""
 HOST_CHIPS_MAX = 32
 """What a mask of one host's chips holds."""
 
@@ -226,6 +228,21 @@ LEASE_TRANSITIONS: Mapping[LeaseState, frozenset[LeaseState]] = {
 }
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lease has, or asks for, of one divided host beside its number of chips."""
+
+    chip_milli: int = WHOLE_MILLI
+    """Thousandths of each of its chips; less than all of them only of one chip."""
+    cpu_milli: int | None = None
+    """Thousandths of a processor. None: as much as its chips are of the host."""
+    memory_mib: int | None = None
+    """None: as much as its chips are of the host."""
+    milli: int = 0
+    """Thousandths of chips that it is counted and billed as: the largest of its parts of the host's
+    chips, processors and memory, since nobody else can use what they leave. 0 until it has a host.
+    """
+
+
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """Chips of one pool, held by an account to run something."""
 
@@ -272,6 +289,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     spent_nanos: int = 0
     currency: str = "USD"
     outcome: str = ""
+    part: Part | None = None
+    """What it is of a divided host. None: whole chips of hosts that aren't divided."""
     names: tuple[str, ...] = ()
     """What its hosts were called, once it ended: another fleet file may number them otherwise."""
 
@@ -284,6 +303,16 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     def wanted(self) -> int:
         """How many chips it asks for."""
         return self.wanted_hosts * self.wanted_chips + self.rest_chips
+
+    @property
+    def milli(self) -> int:
+        """Thousandths of chips that it holds, and pays for."""
+        return self.chips * WHOLE_MILLI if self.part is None else self.part.milli
+
+    @property
+    def wanted_milli(self) -> int:
+        """Thousandths of chips that it asks for, and would pay for."""
+        return self.wanted * WHOLE_MILLI if self.part is None else self.part.milli
 
     def to(self, state: LeaseState) -> "Lease":
         """The lease in another state; Conflict where the table has no such step."""

@@ -69,6 +69,12 @@ def _moved_leases(fleet: Fleet, inventory: Inventory) -> list[Lease]:
     found: list[Lease] = []
     for each in fleet.leases.values():
         if each.state is not LeaseState.WAITING:
+            new = inventory.by_key.get(each.pool)
+            if each.part is not None and new is not None and not new.is_divided:
+                raise Conflict(
+                    f"{each.id} holds a part of a host of {each.pool}, which would be divided no "
+                    "more. End it first."
+                )
             hosts = _hosts(fleet, inventory, each.pool, each.hosts, each.id)
             if hosts != each.hosts:
                 pairs = sorted(zip(hosts, each.masks, strict=True))

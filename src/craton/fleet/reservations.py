@@ -26,6 +26,7 @@ from craton.fleet.fleet import Fleet
 from craton.fleet.offers import OfferDesk, Sealed, extendable
 from craton.fleet.pool_book import PoolBook
 from craton.fleet.records import (
+    WHOLE_MILLI,
     Extension,
     Reservation,
     ReservationKind,
@@ -219,7 +220,7 @@ class Promises:
         rated = self._charges.hour(
             book.plan.type.name,
             Meter.ON_DEMAND_CHIP_S,
-            command.hosts * book.plan.type.chips,
+            command.hosts * book.plan.type.chips * WHOLE_MILLI,
             transaction.now_ms,
         )
         now_s = transaction.now_ms // 1000

@@ -6,21 +6,23 @@ told is one of as few as can be.
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
+from itertools import combinations, islice
 
 import msgspec
 import numpy as np
 
 from craton.fleet.binding import choose_hosts
 from craton.fleet.fleet import Fleet
-from craton.fleet.kept_room import KeptRoom, asked_by, asking, could_hold, stays_until_s
+from craton.fleet.kept_room import KeptRoom, could_hold, stays_until_s
+from craton.fleet.lease_demand import asked_by, asking
 from craton.fleet.offers import NOTICE_S
+from craton.fleet.part_book import PartBook
 from craton.fleet.placement import place
 from craton.fleet.placement_demand import Demand, Placement, Refusal
 from craton.fleet.placement_most import most_hosts
-from craton.fleet.placement_victims import Held, victims
-from craton.fleet.pool import Masks
-from craton.fleet.pool_book import PoolBook
-from craton.fleet.pool_layout import Numbers
+from craton.fleet.placement_parts import can_open
+from craton.fleet.placement_victims import TRIALS_MAX, Held, victims
+from craton.fleet.pool_book import PoolBook, chips_of
 from craton.fleet.records import Lease, LeaseKind, LeaseState
 from craton.fleet.shares import Shares
 from craton.kernel.errors import BadRequest
@@ -64,6 +66,11 @@ class Room:
         head = self._kept.head(book, lease, now_s)
         if head is None:
             return self._find(book, lease, now_s)
+        if book.parts is not None:
+            return (
+                f"What is free is for whoever waits since {head.created_ms // 1000} (seconds UTC) "
+                "first."
+            )
         with self._kept.hidden(book, head, now_s):
             found = self._find(book, lease, now_s)
         if isinstance(found, Placement):
@@ -78,6 +85,8 @@ class Room:
         )
 
     def _find(self, book: PoolBook, lease: Lease, now_s: int) -> Placement | str:
+        if book.parts is not None:
+            return self._find_part(book, book.parts, lease, now_s)
         asked = asked_by(lease, book)
         until_s = None if lease.seconds is None else now_s + lease.seconds
         with book.avoiding(now_s, stays_until_s(lease, now_s)):
@@ -89,6 +98,16 @@ class Room:
         if self._is_kept(book, found):
             return "What is free now is promised from the next minutes on; ask again then."
         return found
+
+    @staticmethod
+    def _find_part(book: PoolBook, parts: PartBook, lease: Lease, now_s: int) -> Placement | str:
+        with book.avoiding(now_s, stays_until_s(lease, now_s)):
+            found = parts.place(lease, can_open(book.pool))
+        if found is None:
+            return "No host has so much left of its chips, processors and memory together."
+        mask = sum(1 << chip for chip in found.chips)
+        hosts, masks = np.array([found.host], np.int32), np.array([mask], np.uint32)
+        return Placement(hosts, masks, rows=1, leaves=1, cost=(found.growth, found.left))
 
     @staticmethod
     def closed(book: PoolBook, hosts: Sequence[int], now_s: int) -> set[int]:
@@ -119,6 +138,8 @@ class Room:
         """
         if self._kept.head(book, lease, now_s) is not None:
             return None
+        if book.parts is not None:
+            return self._rivals_for_part(book, lease, now_s)
         asked = asked_by(lease, book)
         ending = [each for each in self._of(book) if each.state is LeaseState.ENDING]
         with self._without(book, ending, now_s):
@@ -136,6 +157,53 @@ class Room:
                 if isinstance(found, Placement):
                     return [each.id for each in told]
         return None
+
+    def _rivals_for_part(self, book: PoolBook, lease: Lease, now_s: int) -> Sequence[str] | None:
+        """The same on divided hosts: on one of them, the fewest and those that matter least."""
+        leases = self._of(book)
+        ending = [each for each in leases if each.state is LeaseState.ENDING]
+        with self._without(book, ending, now_s):
+            if isinstance(self._find(book, lease, now_s), Placement):
+                return ()
+            for held in self._tiers(book, lease):
+                by_host: dict[int, list[Lease]] = {}
+                for each in held:
+                    by_host.setdefault(each.hosts[0], []).append(each)
+                found = [
+                    told
+                    for mine in by_host.values()
+                    if (told := self._enough_of(book, lease, mine, now_s)) is not None
+                ]
+                if found:
+                    best = min(found, key=lambda told: (len(told), [_matters(e) for e in told]))
+                    return [each.id for each in best]
+        return None
+
+    def _enough_of(
+        self, book: PoolBook, lease: Lease, held: list[Lease], now_s: int
+    ) -> list[Lease] | None:
+        """Few of one host's leases that make room; None where all of them don't.
+
+        The fewest where one or two do; of more, none that isn't needed.
+        """
+
+        def helps(gone: Iterable[Lease]) -> bool:
+            with self._without(book, gone, now_s):
+                return isinstance(self._find(book, lease, now_s), Placement)
+
+        order = sorted(held, key=_matters)
+        if not helps(order):
+            return None
+        small = (chosen for number in (1, 2) for chosen in combinations(order, number))
+        for chosen in islice(small, TRIALS_MAX):
+            if helps(chosen):
+                return list(chosen)
+        told = order
+        for each in reversed(order):
+            rest = [other for other in told if other is not each]
+            if helps(rest):
+                told = rest
+        return told
 
     def _tiers(self, book: PoolBook, lease: Lease) -> Iterable[list[Lease]]:
         """Whom a lease may take the place of: at first who must always reckon with it."""
@@ -229,10 +297,7 @@ class Room:
         undo: Undo = []
         try:
             for each in gone:
-                hosts, masks = chips_of(each)
-                book.release(hosts, masks, undo)
-                if each.kind is LeaseKind.ON_DEMAND:
-                    book.rise(each.id, hosts, now_s, undo)
+                book.let_go(each, now_s, undo)
             yield
         finally:
             take_back(undo)
@@ -240,6 +305,8 @@ class Room:
 
 def _never(lease: Lease, demands: Sequence[tuple[PoolBook, Demand]]) -> str:
     """Why waiting would be in vain."""
+    if all(book.parts is not None for book, _ in demands):
+        return "No host of the fleet has so much. Ask for less."
     most = ", ".join(
         f"{book.plan.key} {most_hosts(book, asked, lease.kind)}" for book, asked in demands
     )
@@ -255,10 +322,10 @@ def _never(lease: Lease, demands: Sequence[tuple[PoolBook, Demand]]) -> str:
     )
 
 
+def _matters(lease: Lease) -> tuple[int, int, str]:
+    """Who goes first: the least priority, then the youngest."""
+    return lease.priority, -lease.started_s, lease.id
+
+
 def _held(lease: Lease) -> Held:
     return Held(lease.id, lease.priority, lease.started_s, *chips_of(lease))
-
-
-def chips_of(lease: Lease) -> tuple[Numbers, Masks]:
-    """The hosts of a lease, and which chips of each."""
-    return np.array(lease.hosts, np.int32), np.array(lease.masks, np.uint32)

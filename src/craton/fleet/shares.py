@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import msgspec
 
 from craton.fleet.fleet import Fleet
-from craton.fleet.records import Lease, LeaseKind, LeaseState
+from craton.fleet.records import WHOLE_MILLI, Lease, LeaseKind, LeaseState
 from craton.fleet.share_contract import SetShare, SharesQuery, ShareView
 from craton.fleet.share_contract import Shares as SharesView
 from craton.kernel.clock import Clock
@@ -98,9 +98,9 @@ class Shares:
         )
 
     def _view(self, key: _Key, held: Counter[_Key]) -> ShareView:
-        share = self.of(*key)
-        beyond = 0 if share is None else max(0, held[key] - share)
-        return ShareView(*key, self._chips.get(key), held[key], beyond)
+        share, chips = self.of(*key), -(-held[key] // WHOLE_MILLI)
+        beyond = 0 if share is None else max(0, chips - share)
+        return ShareView(*key, self._chips.get(key), chips, beyond)
 
     def of(self, account: str, chip: str) -> int | None:
         """An account's share of a kind of chip; None where nobody has one."""
@@ -122,15 +122,16 @@ class Shares:
         for each in self._counted():
             if each.state is LeaseState.ACTIVE and self._chip(each) == chip:
                 by_account.setdefault(each.account, []).append(each)
-        own = sum(each.chips for each in by_account.pop(lease.account, ()))
-        if own + lease.wanted > share:
+        own = sum(each.milli for each in by_account.pop(lease.account, ()))
+        if own + lease.wanted_milli > share * WHOLE_MILLI:
             return frozenset()
         found: set[str] = set()
         for account, leases in by_account.items():
-            held, most = sum(each.chips for each in leases), self.of(account, chip) or 0
+            held = sum(each.milli for each in leases)
+            most = (self.of(account, chip) or 0) * WHOLE_MILLI
             for each in sorted(leases, key=lambda lease: -lease.token):
-                if held - each.chips >= most:
-                    held -= each.chips
+                if held - each.milli >= most:
+                    held -= each.milli
                     found.add(each.id)
         return frozenset(found)
 
@@ -157,12 +158,14 @@ class Shares:
             yield lease
             granted = self._fleet.leases.get(id)
             if granted is not None and granted.hosts:
-                held[granted.account, self._chip(granted)] += granted.chips
+                held[granted.account, self._chip(granted)] += granted.milli
 
     def _order(self, lease: Lease, held: Counter[_Key], now_s: int) -> _Order:
         chip = self._chip(lease)
         share, has = self.of(lease.account, chip), held[lease.account, chip]
-        is_above = share is not None and has + lease.wanted > share
+        if share is not None:
+            share *= WHOLE_MILLI
+        is_above = share is not None and has + lease.wanted_milli > share
         if has_waited_long(lease, now_s):
             return -lease.priority, is_above, False, 0.0, lease.token
         rank = float(has)
@@ -185,11 +188,11 @@ class Shares:
         return first if order < self._order(lease, held, now_s) else None
 
     def _held(self, accounts: Collection[str] | None = None) -> Counter[_Key]:
-        """How many chips some accounts hold of each kind; None: all of them."""
+        """Thousandths of chips that some accounts hold of each kind; None: all accounts."""
         held: Counter[_Key] = Counter()
         for lease in self._counted():
             if accounts is None or lease.account in accounts:
-                held[lease.account, self._chip(lease)] += lease.chips
+                held[lease.account, self._chip(lease)] += lease.milli
         return held
 
     def _counted(self) -> Iterator[Lease]:

@@ -127,6 +127,8 @@ class Views:
             whole_free_permille=round(scattered.whole_share * 1000),
             # What the fleet file says of a rack is the operator's own figure.
             is_draw_estimated=plan.type.is_draw_estimated and plan.draw_w == plan.type.draw_w,
+            is_divided=plan.is_divided,
+            free_milli=None if book.parts is None else book.parts.free_milli(),
             chips_broken=int(np.bitwise_count(pool.broken).sum()),
             below_cost=self._below_cost(plan.type, now_s),
         )
@@ -345,6 +347,7 @@ class Views:
             currency=lease.currency,
             outcome=lease.outcome,
             queue_position=position,
+            part=lease.part,
         )
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from craton.bootstrap.chip_environment import NEURON_CORES, chip_environment
+from craton.bootstrap.chip_environment import NEURON_CORES, chip_environment, part_environment
 from craton.bootstrap.discovery import PROCESSOR
 from craton.bootstrap.shim_ending import Step, next_step
 from craton.bootstrap.shim_locks import ChipLocks
 from craton.bootstrap.shim_output import LINE_BYTES_MAX, Output
 from craton.bootstrap.shim_processes import marked
 from craton.fleet import run_records
+from craton.fleet.records import Part
 from craton.fleet.run_log import LogWriter, read_log
 from craton.kernel.errors import AccessDenied, Conflict
 from craton.silicon.catalogue import load_catalogue
@@ -63,6 +64,49 @@ async def test_a_chip_that_is_used_is_waited_for_and_then_refused(tmp_path: Path
     handle = os.open(tmp_path / "chip-0", os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(handle)
+
+
+async def test_workloads_on_parts_of_a_chip_share_it_in_any_order_and_with_nobody_who_has_it_whole(
+    tmp_path: Path,
+) -> None:
+    chip = ("chip-0",)
+    with ChipLocks(tmp_path, chip, 5, is_part=True) as later:
+        await later.take(never)
+        with ChipLocks(tmp_path, chip, 4, is_part=True) as earlier:
+            await earlier.take(never)
+        with ChipLocks(tmp_path, chip, 6) as whole, pytest.raises(Conflict, match="still used"):
+            await whole.take(never, wait_s=0.05)
+    with ChipLocks(tmp_path, chip, 6) as whole:
+        await whole.take(never)
+        part = ChipLocks(tmp_path, chip, 7, is_part=True)
+        with part, pytest.raises(Conflict, match="still used"):
+            await part.take(never, wait_s=0.05)
+
+
+async def test_the_highest_token_of_a_part_turns_away_a_lower_one_of_the_whole_chip_and_back(
+    tmp_path: Path,
+) -> None:
+    chip = ("chip-0",)
+    for token in (8, 6, 9, 7):
+        with ChipLocks(tmp_path, chip, token, is_part=True) as part:
+            await part.take(never)
+    with ChipLocks(tmp_path, chip, 8) as whole, pytest.raises(AccessDenied, match="token 9"):
+        await whole.take(never)
+    with ChipLocks(tmp_path, chip, 10) as whole:
+        await whole.take(never)
+    late = ChipLocks(tmp_path, chip, 9, is_part=True)
+    with late, pytest.raises(AccessDenied, match="token 10"):
+        await late.take(never)
+
+
+def test_a_workload_is_told_which_part_it_has() -> None:
+    part = Part(chip_milli=250, cpu_milli=6000, memory_mib=512, milli=250)
+    told = {"CRATON_CHIP_MILLI": "250", "CRATON_CPU_MILLI": "6000", "CRATON_MEMORY_MIB": "512"}
+    assert part_environment("cpu", part) == told
+    assert part_environment("h200", part) == {**told, "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE": "25"}
+    whole = Part(cpu_milli=6000, memory_mib=512, milli=1000)
+    assert part_environment("h200", whole) == {**told, "CRATON_CHIP_MILLI": "1000"}
+    assert part_environment("h200", None) == {}
 
 
 @pytest.mark.parametrize(

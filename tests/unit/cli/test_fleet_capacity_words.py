@@ -3,7 +3,15 @@
 import pytest
 
 from craton.cli.capacity_tables import print_offers, print_quote, tell
-from craton.cli.capacity_terms import an_hour, chips_of, days, hosts_line, moment_s, utc
+from craton.cli.capacity_terms import (
+    an_hour,
+    chips_of,
+    days,
+    hosts_line,
+    moment_s,
+    part_terms,
+    utc,
+)
 from craton.fleet.contract import Extension
 from craton.kernel.errors import BadRequest
 from tests.fakes.fleet_views import DAY_S, MIDNIGHT_S, offer, reservation
@@ -41,6 +49,27 @@ def test_lengths_are_days_and_hours() -> None:
 def test_a_price_an_hour_is_exact_or_says_about() -> None:
     assert an_hour(48_000_000_000, 2, 24 * 3600, "USD") == "1.00 USD"
     assert an_hour(100_000_000_000, 3, 3600, "USD") == "about 33.3333 USD"
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("8", None, None), (8, None, None, None)),
+        (("0.25", None, None), (1, 250, None, None)),
+        (("1.0", 2.5, 1.5), (1, None, 2500, 1536)),
+        ((None, 4.0, None), (None, None, 4000, None)),
+    ],
+)
+def test_chips_are_asked_for_whole_or_as_thousandths_of_one(
+    asked: tuple[str | None, float | None, float | None], told: tuple[int | None, ...]
+) -> None:
+    assert tuple(part_terms(*asked).values()) == told
+
+
+@pytest.mark.parametrize("text", ["1.5", "0", "-1", "0.0001", "half", "nan", "inf"])
+def test_what_is_no_number_of_chips_is_refused_with_how_to_write_it(text: str) -> None:
+    with pytest.raises(BadRequest, match=r"such as 0\.25"):
+        part_terms(text, None, None)
 
 
 def test_chips_are_told_as_runs() -> None:

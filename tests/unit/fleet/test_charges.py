@@ -41,7 +41,7 @@ def test_a_chip_hour_costs_by_its_kind() -> None:
         (Meter.INTERRUPTIBLE_CHIP_S, 1),
         (Meter.RESERVED_CHIP_S, 0),
     ):
-        assert own.hour(P5EN, meter, 5, AT_MS).amount == 5 * cost * NANOS
+        assert own.hour(P5EN, meter, 5000, AT_MS).amount == 5 * cost * NANOS
         assert own.rate(P5EN, meter, 9, AT_MS).amount == 9 * cost * NANOS // HOUR_S
 
 

@@ -202,7 +202,8 @@ class NewLease(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Chips to hold: inside a `reservation`, or of what is free now.
 
     Either `chips` in all, or `hosts`, whole ones unless `chips_per_host` says less. Of which kind:
-    `chip`, `instance_type` or `pool`; or the reservation's.
+    `chip`, `instance_type` or `pool`; or the reservation's. Of divided hosts also parts: of a chip,
+    of the processors, of the memory.
     """
 
     kind: LeaseKind | None = None
@@ -227,6 +228,21 @@ class NewLease(Taken, frozen=True, kw_only=True, forbid_unknown_fields=True):
     is_one_row: Annotated[bool, Meta(description="All in one row.")] = False
     is_one_leaf: Annotated[bool, Meta(description="All in one UltraServer or rack.")] = False
     hosts_per_leaf_max: Count | None = None
+    chip_milli: (
+        Annotated[int, Meta(ge=1, le=1000, description="Of one chip only so many thousandths.")]
+        | None
+    ) = None
+    cpu_milli: (
+        Annotated[
+            int,
+            Meta(ge=0, le=UNITS_MAX, description="Thousandths of a processor of a divided host."),
+        ]
+        | None
+    ) = None
+    memory_mib: (
+        Annotated[int, Meta(ge=0, le=UNITS_MAX * 64, description="Memory of a divided host, MiB.")]
+        | None
+    ) = None
     wait: Annotated[bool, Meta(description="Wait in the queue where nothing is free.")] = False
 
 

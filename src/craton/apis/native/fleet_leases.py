@@ -49,6 +49,9 @@ async def request_lease(caller: Caller, new: NewLease) -> LeaseView:
         is_one_leaf=new.is_one_leaf,
         hosts_per_leaf_max=new.hosts_per_leaf_max,
         wait=new.wait,
+        chip_milli=new.chip_milli,
+        cpu_milli=new.cpu_milli,
+        memory_mib=new.memory_mib,
     )
     return await caller.services.state.call("request_lease", command, LeaseView)
 

@@ -169,6 +169,7 @@ def _view(folder: RunFolder, id: str, claim: Claim, lease: LeaseView | None) -> 
         is_rehearsal=order.is_rehearsal,
         chip="" if lease is None else lease.chip,
         chips=0 if lease is None else lease.chips,
+        part=None if lease is None else lease.part,
         hosts=[] if lease is None else lease.hosts,
         ranks=0 if lease is None else len(lease.hosts) * order.ranks_per_host,
         created_ms=claim.at_ms,

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from craton.apis.native.contract import After, Id, Limit, OfAccount, Taken
-from craton.fleet.records import EndReason
+from craton.fleet.records import EndReason, Part
 from craton.fleet.run_records import RunState
 
 
@@ -25,6 +25,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     is_rehearsal: bool
     chip: str
     chips: int
+    part: Part | None
+    """What it has of a divided host."""
     hosts: list[str]
     ranks: int
     created_ms: int

@@ -27,7 +27,7 @@ from craton.fleet.contract import (
     SearchExtensions,
     SearchOffers,
 )
-from craton.fleet.records import HostState, LeaseKind
+from craton.fleet.records import HostState, LeaseKind, Part
 from craton.kernel.errors import BadRequest
 from tests.fakes.fleet_views import (
     ACCOUNT,
@@ -299,6 +299,14 @@ async def test_chips_are_leased_for_whose_key_it_is(api: Api) -> None:
         seconds=3600,
         wait=True,
     )
+
+
+async def test_parts_of_divided_hosts_are_leased(api: Api) -> None:
+    body = {"chip": "h200", "chip_milli": 250, "cpu_milli": 4000, "memory_mib": 1024}
+    assert (await api("POST", f"{V1}/leases", body, key=MEMBER)).status == 201
+    assert asked(api).part == Part(chip_milli=250, cpu_milli=4000, memory_mib=1024)
+    for wrong in ({"chip_milli": 0}, {"chip_milli": 1001}, {"cpu_milli": -1}, {"memory_mib": -1}):
+        assert (await api("POST", f"{V1}/leases", {"chip": "h200", **wrong})).status == 400
 
 
 async def test_only_what_is_inside_a_reservation_is_leased_as_paid_for(api: Api) -> None:

@@ -6,26 +6,27 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from craton.fleet.placement_shares import (
+from craton.fleet.placement_divided import (
+    LEARNED_MAX,
     WHOLE_MILLI,
+    DividedHosts,
     Mix,
-    ShareDemand,
-    ShareHosts,
-    SharePlacement,
+    PartDemand,
+    PartPlacement,
 )
 from craton.kernel.errors import BadRequest, Internal
 
-HALF = ShareDemand(1000, 1024, 1, 500)
-ONE = ShareDemand(2000, 2048, 1)
-TWO = ShareDemand(4000, 4096, 2)
-NONE = ShareDemand(3000, 1024)
+HALF = PartDemand(1000, 1024, 1, 500)
+ONE = PartDemand(2000, 2048, 1)
+TWO = PartDemand(4000, 4096, 2)
+NONE = PartDemand(3000, 1024)
 MIX = Mix([HALF, ONE, TWO, NONE], [2, 5, 1, 2])
 SIZES = [(8000, 16384, 4), (16_000, 8192, 2), (4000, 8192, 0), (12_000, 16384, 1)]
 
 
-def hosts_of(*sizes: tuple[int, int, int], mix: Mix = MIX, changes_max: int = 1000) -> ShareHosts:
+def hosts_of(*sizes: tuple[int, int, int], mix: Mix = MIX, changes_max: int = 1000) -> DividedHosts:
     cpu, memory, chips = zip(*sizes, strict=True)
-    return ShareHosts(cpu, memory, chips, mix, changes_max=changes_max)
+    return DividedHosts(cpu, memory, chips, mix, changes_max=changes_max)
 
 
 def useless(cpu: int, memory: int, chips: list[int], mix: Mix) -> Fraction:
@@ -41,12 +42,12 @@ def useless(cpu: int, memory: int, chips: list[int], mix: Mix) -> Fraction:
     return total / sum(Fraction(weight) for weight in mix.weights)
 
 
-def state(hosts: ShareHosts, host: int) -> tuple[int, int, list[int]]:
+def state(hosts: DividedHosts, host: int) -> tuple[int, int, list[int]]:
     chips = hosts.chip_free[host].tolist()
     return int(hosts.cpu_free[host]), int(hosts.memory_free[host]), chips
 
 
-def growths(hosts: ShareHosts, demand: ShareDemand, mix: Mix) -> dict[tuple[int, int], Fraction]:
+def growths(hosts: DividedHosts, demand: PartDemand, mix: Mix) -> dict[tuple[int, int], Fraction]:
     """What each place costs: by host and, for a part, its chip."""
     found: dict[tuple[int, int], Fraction] = {}
     for host in range(len(hosts.cpu_free)):
@@ -64,9 +65,9 @@ def growths(hosts: ShareHosts, demand: ShareDemand, mix: Mix) -> dict[tuple[int,
 
 def some_mix(rng: random.Random) -> Mix:
     demands = {
-        ShareDemand(rng.randint(0, 6000), rng.randint(0, 6000), rng.randint(0, 3)) for _ in range(4)
+        PartDemand(rng.randint(0, 6000), rng.randint(0, 6000), rng.randint(0, 3)) for _ in range(4)
     }
-    demands |= {ShareDemand(500, 500, 1, rng.randint(1, 999)) for _ in range(3)}
+    demands |= {PartDemand(500, 500, 1, rng.randint(1, 999)) for _ in range(3)}
     listed = sorted(demands, key=repr)
     return Mix(listed, [rng.randint(1, 9) for _ in listed])
 
@@ -76,7 +77,7 @@ def test_the_place_is_the_one_by_which_the_least_becomes_useless(seed: int) -> N
     rng = random.Random(seed)
     mix = some_mix(rng)
     hosts = hosts_of(*SIZES, *SIZES, mix=mix)
-    held: list[tuple[ShareDemand, SharePlacement]] = []
+    held: list[tuple[PartDemand, PartPlacement]] = []
     for _ in range(60):
         if held and rng.random() < 0.45:
             hosts.release(*held.pop(rng.randrange(len(held))))
@@ -101,7 +102,7 @@ def test_the_place_is_the_one_by_which_the_least_becomes_useless(seed: int) -> N
 def test_what_was_placed_before_is_remembered_no_longer_than_it_is_true(changes_max: int) -> None:
     rng = random.Random(1)
     hosts = hosts_of(*SIZES, changes_max=changes_max)
-    held: list[tuple[ShareDemand, SharePlacement]] = []
+    held: list[tuple[PartDemand, PartPlacement]] = []
     for _ in range(200):
         demand = rng.choice(MIX.demands)
         found = hosts.place(demand)
@@ -130,7 +131,7 @@ def test_a_part_goes_where_a_part_is_gone_already() -> None:
 
 def test_nothing_is_taken_twice_nor_given_back_twice() -> None:
     hosts = hosts_of((4000, 8192, 1))
-    place = SharePlacement(0, (0,), 0.0)
+    place = PartPlacement(0, (0,), 0.0)
     hosts.take(ONE, place)
     before = state(hosts, 0)
     for demand in (ONE, HALF):
@@ -148,7 +149,7 @@ def test_chips_that_a_smaller_host_does_not_have_are_no_chips() -> None:
     hosts = hosts_of((8000, 16384, 1), (8000, 16384, 3))
     for chips in ((0, 1), (0, 0), (0,)):
         with pytest.raises(Internal):
-            hosts.take(TWO, SharePlacement(0, chips, 0.0))
+            hosts.take(TWO, PartPlacement(0, chips, 0.0))
     found = hosts.place(TWO)
     assert found is not None
     assert (found.host, found.chips) == (1, (0, 1))
@@ -157,16 +158,16 @@ def test_chips_that_a_smaller_host_does_not_have_are_no_chips() -> None:
 @pytest.mark.parametrize(
     "demand",
     [
-        ShareDemand(1, 1, 2, 500),
-        ShareDemand(1, 1, 0, 500),
-        ShareDemand(1, 1, 1, 0),
-        ShareDemand(1, 1, 1, 1001),
-        ShareDemand(-1, 1),
-        ShareDemand(1, -1),
-        ShareDemand(1, 1, -1),
+        PartDemand(1, 1, 2, 500),
+        PartDemand(1, 1, 0, 500),
+        PartDemand(1, 1, 1, 0),
+        PartDemand(1, 1, 1, 1001),
+        PartDemand(-1, 1),
+        PartDemand(1, -1),
+        PartDemand(1, 1, -1),
     ],
 )
-def test_what_no_host_could_be_asked_for_is_refused(demand: ShareDemand) -> None:
+def test_what_no_host_could_be_asked_for_is_refused(demand: PartDemand) -> None:
     with pytest.raises(BadRequest):
         hosts_of((8000, 16384, 2)).place(demand)
 
@@ -174,6 +175,57 @@ def test_what_no_host_could_be_asked_for_is_refused(demand: ShareDemand) -> None
 def test_hosts_without_chips_serve_who_wants_none() -> None:
     hosts = hosts_of((4000, 8192, 0), (4000, 8192, 1))
     found = hosts.place(NONE)
-    assert found == SharePlacement(0, (), 0.0)
+    assert found == PartPlacement(0, (), 0.0)
     hosts.take(NONE, found)
     assert np.isclose(hosts.fragmentation, float(useless(4000, 8192, [1000], MIX)))
+
+
+def test_of_equal_places_the_fullest_host_is_taken_then_the_lowest() -> None:
+    hosts = DividedHosts([64_000] * 3, [65_536] * 3, [4] * 3)
+    third = PartPlacement(2, (0,), 0.0)
+    hosts.take(ONE, third)
+    placed = hosts.place(ONE)
+    assert placed == PartPlacement(2, (1,), 0.0, 3000)
+    hosts.release(ONE, third)
+    placed = hosts.place(ONE)
+    assert placed is not None
+    assert placed.host == 0
+
+
+def test_what_usually_comes_is_learned_and_old_demands_fade() -> None:
+    # Beside a half chip, a whole one is worth something only to who wants halves.
+    learned, told = (DividedHosts([64_000], [65_536], [2], mix) for mix in (None, Mix([TWO], [1])))
+    for _ in range(20):
+        learned.expect(TWO)
+    assert (learned.place(HALF), learned.place(ONE)) == (told.place(HALF), told.place(ONE))
+    for _ in range(2 * LEARNED_MAX):
+        learned.expect(HALF)
+    only_halves = DividedHosts([64_000], [65_536], [2], Mix([HALF], [1]))
+    one, other = learned.place(ONE), only_halves.place(ONE)
+    assert one is not None
+    assert other is not None
+    assert one.growth == pytest.approx(other.growth, abs=600)
+
+
+def test_a_chip_that_does_not_work_is_given_to_nobody_and_its_holder_keeps_it() -> None:
+    hosts = DividedHosts([64_000], [65_536], [2])
+    held = hosts.place(HALF)
+    assert held is not None
+    hosts.take(HALF, held)
+    hosts.set_works(0, held.chips[0], works=False)
+    other = hosts.place(HALF)
+    assert other is not None
+    assert other.chips != held.chips
+    assert hosts.place(TWO) is None
+    hosts.release(HALF, held)
+    assert hosts.place(TWO) is None
+    hosts.set_works(0, held.chips[0], works=True)
+    assert hosts.place(TWO) is not None
+
+
+def test_only_hosts_that_are_allowed_are_used() -> None:
+    hosts = DividedHosts([64_000] * 2, [65_536] * 2, [2] * 2)
+    placed = hosts.place(ONE, np.array([False, True]))
+    assert placed is not None
+    assert placed.host == 1
+    assert hosts.place(ONE, np.array([False, False])) is None

@@ -10,10 +10,14 @@ Fragmentation Gradient Descent" (USENIX ATC 2023). For one demand everything fre
 useless if it can't start there, or wants no chip; otherwise what is free of chips that have less
 left than it wants of one.
 
+Which demands usually come is told (`Mix`), or learned from those that did. Until anything is known
+of that, every place is as good, and the fullest host is taken.
+
 Here for hosts of any sizes together, up to some thousands. Nothing draws a random number or looks
 at a clock. What a place costs on a host is remembered by kind of demand until the host changes.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -26,13 +30,19 @@ from craton.kernel.errors import BadRequest, Internal
 WHOLE_MILLI = 1000
 KINDS_MAX = 1024
 """Kinds of demands of which costs are remembered."""
+LEARNED_KINDS_MAX = 64
+"""Kinds that a learned mix has at most: the most frequent ones."""
+LEARNED_MAX = 4096
+"""Demands that a learned mix is made of; then each counts for half, so that old ones fade."""
+_LEARN_EVERY = 8
+"""A mix is learned anew when an eighth more demands have come than it was made of."""
 _BLOCK = 4096
 _Amounts = NDArray[np.int64]
 _Costs = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class ShareDemand:
+class PartDemand:
     """So much of one host: `chips` chips, of each `chip_milli` thousandths.
 
     A part of a chip is of one chip; several, or none, are whole.
@@ -60,19 +70,24 @@ class ShareDemand:
 
 
 @dataclass(frozen=True, slots=True)
-class SharePlacement:
-    """A host, and the chips of it; `growth` is how many thousandths become useless, expected."""
+class PartPlacement:
+    """A host, and the chips of it.
+
+    `growth`: how many thousandths become useless, expected. `left`: how many the host had free. The
+    better of two places is that of less growth, then of less left.
+    """
 
     host: int
     chips: tuple[int, ...]
     growth: float
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mix:
     """The demands that usually come, and how often: weights are of their sum."""
 
-    demands: Sequence[ShareDemand]
+    demands: Sequence[PartDemand]
     weights: Sequence[float]
     cpu: _Amounts = field(init=False, repr=False)
     memory: _Amounts = field(init=False, repr=False)
@@ -106,11 +121,12 @@ class _Known:
         self.changes = -1
 
 
-class ShareHosts:
+class DividedHosts:
     """Hosts whose processors, memory and chips are given away in parts.
 
-    `cpu_free`, `memory_free`: by host. `chip_free[host, chip]`: thousandths; 0 for chips that a
-    smaller host doesn't have. Only `take` and `release` change them; each is the other's inverse.
+    `cpu_free`, `memory_free`: by host. `chip_free[host, chip]`: thousandths that nobody holds; 0
+    for chips that a smaller host doesn't have. `works[host, chip]`: false for chips that are given
+    to nobody. Only the methods change them; `take` and `release` are each the other's inverse.
     """
 
     def __init__(
@@ -118,7 +134,7 @@ class ShareHosts:
         cpu_milli: Sequence[int],
         memory_mib: Sequence[int],
         chips: Sequence[int],
-        mix: Mix,
+        mix: Mix | None = None,
         *,
         changes_max: int = 65_536,
     ) -> None:
@@ -127,11 +143,14 @@ class ShareHosts:
         has = np.array(chips, np.int64)
         self._has_chip = np.arange(max(1, int(has.max(initial=0)))) < has[:, None]
         self.chip_free: _Amounts = self._has_chip * np.int64(WHOLE_MILLI)
+        self.works: NDArray[np.bool_] = self._has_chip.copy()
         self._cpu, self._memory = self.cpu_free.copy(), self.memory_free.copy()
         self._mix = mix
+        self._came: Counter[PartDemand] = Counter()
+        self._learned = 0
         self.useless: _Costs = self._useless(self.cpu_free, self.memory_free, self.chip_free)
         """By host: the thousandths of its chips that are free and useless, expected."""
-        self._known: dict[ShareDemand, _Known] = {}
+        self._known: dict[PartDemand, _Known] = {}
         self._changed: list[int] = []
         self._changes_max = changes_max
 
@@ -140,31 +159,66 @@ class ShareHosts:
         """Thousandths of chips that are free and useless, expected over the mix."""
         return float(self.useless.sum())
 
-    def place(self, demand: ShareDemand) -> SharePlacement | None:
-        """The best place, or None; BadRequest for a demand that makes no sense."""
+    def expect(self, demand: PartDemand) -> None:
+        """Learn that such a demand came, whether it got a place or not."""
+        self._came[demand] += 1
+        if self._came.total() > LEARNED_MAX:
+            self._came = Counter({kind: left for kind, n in self._came.items() if (left := n // 2)})
+            self._learned //= 2
+        if self._came.total() >= self._learned + max(1, self._learned // _LEARN_EVERY):
+            self._learned = self._came.total()
+            kinds = self._came.most_common(LEARNED_KINDS_MAX)
+            self._mix = Mix([kind for kind, _ in kinds], [count for _, count in kinds])
+            self._know_nothing()
+
+    def _know_nothing(self) -> None:
+        self.useless = self._useless(self.cpu_free, self.memory_free, self.chip_free * self.works)
+        self._known.clear()
+        self._changed.clear()
+
+    def could_hold(self, demand: PartDemand) -> bool:
+        """Whether a host has so much, whoever holds it now."""
+        fits = (self._cpu >= demand.cpu_milli) & (self._memory >= demand.memory_mib)
+        return bool((fits & (self._has_chip.sum(axis=1) >= demand.chips)).any())
+
+    def place(
+        self, demand: PartDemand, allowed: NDArray[np.bool_] | None = None
+    ) -> PartPlacement | None:
+        """The best place, or None; BadRequest for a demand that makes no sense.
+
+        `allowed`: by host, whether it may be used; None: all may.
+        """
         demand.check()
         known = self._costs(demand)
-        least = float(known.growth.min())
+        growth = known.growth if allowed is None else np.where(allowed, known.growth, np.inf)
+        least = float(growth.min())
         if not np.isfinite(least):
             return None
-        best = (known.growth == least).nonzero()[0]
-        host = int(best[self.chip_free[best].sum(axis=1).argmin()])
+        best = (growth == least).nonzero()[0]
+        left = (self.chip_free[best] * self.works[best]).sum(axis=1)
+        first = int(left.argmin())
+        host = int(best[first])
         if demand.chip_milli < WHOLE_MILLI:
             chips = (int(known.chip[host]),)
         else:
-            whole = (self.chip_free[host] == WHOLE_MILLI).nonzero()[0]
+            whole = (self.chip_free[host] * self.works[host] == WHOLE_MILLI).nonzero()[0]
             chips = tuple(whole[: demand.chips].tolist())
-        return SharePlacement(host, chips, least)
+        return PartPlacement(host, chips, least, int(left[first]))
 
-    def take(self, demand: ShareDemand, placement: SharePlacement) -> None:
+    def set_works(self, host: int, chip: int, works: bool) -> None:
+        """Give a chip to nobody from now on, or to anybody again; who holds it keeps it."""
+        self.works[host, chip] = works and self._has_chip[host, chip]
+        self._note(host)
+
+    def take(self, demand: PartDemand, placement: PartPlacement) -> None:
         """Give it away. What isn't free is a fault of ours: Internal, and nothing is taken."""
         self._move(demand, placement, -1)
 
-    def release(self, demand: ShareDemand, placement: SharePlacement) -> None:
+    def release(self, demand: PartDemand, placement: PartPlacement) -> None:
         """Take it back. What nobody holds is a fault of ours: Internal, and nothing comes back."""
         self._move(demand, placement, 1)
 
-    def _move(self, demand: ShareDemand, placement: SharePlacement, step: int) -> None:
+    def _move(self, demand: PartDemand, placement: PartPlacement, step: int) -> None:
         host, chips = placement.host, list(placement.chips)
         cpu = int(self.cpu_free[host]) + step * demand.cpu_milli
         memory = int(self.memory_free[host]) + step * demand.memory_mib
@@ -182,13 +236,16 @@ class ShareHosts:
             )
         self.cpu_free[host], self.memory_free[host] = cpu, memory
         self.chip_free[host, chips] = after
+        self._note(host)
+
+    def _note(self, host: int) -> None:
         at = slice(host, host + 1)
         self.useless[at] = self._useless(
-            self.cpu_free[at], self.memory_free[at], self.chip_free[at]
+            self.cpu_free[at], self.memory_free[at], self.chip_free[at] * self.works[at]
         )
         self._changed.append(host)
 
-    def _costs(self, demand: ShareDemand) -> _Known:
+    def _costs(self, demand: PartDemand) -> _Known:
         """What a place costs on each host, brought up to date with what changed."""
         if len(self._changed) > self._changes_max or len(self._known) > KINDS_MAX:
             self._known.clear()
@@ -204,19 +261,20 @@ class ShareHosts:
             self._update(known, demand, hosts[first : first + _BLOCK])
         return known
 
-    def _update(self, known: _Known, demand: ShareDemand, hosts: NDArray[np.intp]) -> None:
+    def _update(self, known: _Known, demand: PartDemand, hosts: NDArray[np.intp]) -> None:
         known.growth[hosts] = np.inf
-        room = self.chip_free[hosts] >= demand.chip_milli
+        free = self.chip_free[hosts] * self.works[hosts]
+        room = free >= demand.chip_milli
         fits = (self.cpu_free[hosts] >= demand.cpu_milli) & (
             self.memory_free[hosts] >= demand.memory_mib
         )
         fits &= room.sum(axis=1) >= demand.chips
-        hosts, room = hosts[fits], room[fits]
+        hosts, room, free = hosts[fits], room[fits], free[fits]
         if demand.chip_milli < WHOLE_MILLI:
             at, chip = room.nonzero()
         else:
             at, chip = np.arange(len(hosts)), np.full(len(hosts), -1)
-        after = self.chip_free[hosts[at]]
+        after = free[at]
         if demand.chip_milli < WHOLE_MILLI:
             after[np.arange(len(at)), chip] -= demand.chip_milli
         else:
@@ -230,7 +288,7 @@ class ShareHosts:
         # Sums of shares differ in their last bits by how they were come to; those aren't better.
         growth = np.round(growth - self.useless[hosts[at]], 6)
         # Of one host's chips the one that costs least, then the one with the least left.
-        left = self.chip_free[hosts[at], chip] if demand.chip_milli < WHOLE_MILLI else growth * 0
+        left = free[at, chip] if demand.chip_milli < WHOLE_MILLI else growth * 0
         order = np.lexsort((chip, left, growth, at))
         is_first = np.ones(len(order), np.bool_)
         np.not_equal(at[order][1:], at[order][:-1], out=is_first[1:])
@@ -241,6 +299,8 @@ class ShareHosts:
     def _useless(self, cpu: _Amounts, memory: _Amounts, chips: _Amounts) -> _Costs:
         """By host so left: the free thousandths that a demand of the mix couldn't use, expected."""
         mix = self._mix
+        if mix is None:
+            return np.zeros(len(cpu), np.float64)
         enough = chips[:, None, :] >= mix.sizes[:, None]
         number = enough.sum(axis=2)
         total = chips.sum(axis=1)

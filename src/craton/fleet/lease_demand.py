@@ -1,0 +1,100 @@
+"""What a lease asks of a pool: of a request as it comes, and of a lease that waits.
+
+Who asks for chips in all asks each pool for as few hosts as they take there, and divided hosts for
+a part of one.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from craton.fleet.contract import RequestLease
+from craton.fleet.placement_demand import Demand, demand_for
+from craton.fleet.pool_book import PoolBook
+from craton.fleet.records import Lease
+from craton.kernel.errors import BadRequest
+
+
+def gang_demand(command: RequestLease, chips_per_host: int) -> Demand:
+    """What is asked of a pool whose hosts have so many chips."""
+    if command.hosts is not None:
+        asked = Demand(command.hosts, command.chips_per_host or chips_per_host)
+    elif command.chips is not None:
+        asked = demand_for(command.chips, chips_per_host)
+    else:
+        raise BadRequest("Say how much to hold: chips in all, or hosts.")
+    return Demand(
+        asked.hosts,
+        asked.chips_per_host,
+        asked.rest_chips,
+        hosts_per_leaf_max=command.hosts_per_leaf_max,
+        is_one_leaf=command.is_one_leaf,
+        is_one_row=command.is_one_row,
+    )
+
+
+def part_demand(command: RequestLease, chips_per_host: int) -> Demand:
+    """What is asked of divided hosts: of one of them."""
+    if command.hosts not in (None, 1):
+        raise BadRequest(
+            f"{command.hosts} hosts were asked for, and divided hosts are leased one by one."
+        )
+    chips = command.chips
+    if chips is None and command.hosts is not None:
+        chips = command.chips_per_host or chips_per_host
+    if chips is None and command.part is None:
+        raise BadRequest("Say how much to hold: chips, or a part of one host.")
+    if chips is None:
+        chips = 0 if command.chip_milli is None else 1
+    if chips > chips_per_host:
+        raise BadRequest(f"{chips} chips of one divided host; these have {chips_per_host}.")
+    return Demand(1, chips)
+
+
+def demands_of(command: RequestLease, books: Sequence[PoolBook]) -> list[tuple[PoolBook, Demand]]:
+    """What is asked of each pool; BadRequest if the hosts of none are such that it could be."""
+    found: list[tuple[PoolBook, Demand]] = []
+    wrong: BadRequest | None = None
+    for book in books:
+        chips = book.plan.type.chips
+        try:
+            if book.parts is not None:
+                asked = part_demand(command, chips)
+                book.parts.resolved(asked.chips, command.part)
+            else:
+                asked = gang_demand(command, chips)
+                asked.check(chips)
+        except BadRequest as error:
+            wrong = error
+        else:
+            found.append((book, asked))
+    if not found and wrong is not None:
+        raise wrong
+    return found
+
+
+def asking(lease: Lease, asked: Demand) -> Lease:
+    """A lease that asks for this."""
+    return msgspec.structs.replace(
+        lease,
+        wanted_hosts=asked.hosts,
+        wanted_chips=asked.chips_per_host,
+        rest_chips=asked.rest_chips,
+    )
+
+
+def asked_by(lease: Lease, book: PoolBook) -> Demand:
+    """What a lease asks of a pool."""
+    asked = Demand(lease.wanted_hosts, lease.wanted_chips, lease.rest_chips)
+    if book.parts is not None:
+        asked = Demand(1, lease.wanted)
+    elif lease.is_by_chips:
+        asked = demand_for(lease.wanted, book.plan.type.chips)
+    return Demand(
+        asked.hosts,
+        asked.chips_per_host,
+        asked.rest_chips,
+        hosts_per_leaf_max=lease.hosts_per_leaf_max,
+        is_one_leaf=lease.is_one_leaf,
+        is_one_row=lease.is_one_row,
+    )
