@@ -1,13 +1,14 @@
 """What Craton costs the engine: the bare library, its process, and the whole of Craton.
 
-    python benchmarks/engine/bench.py [--model MODEL.gguf] [--rounds 3] [--tokens 48]
+    python benchmarks/engine/bench.py [--model MODEL.gguf] [--rounds 1] [--tokens 48]
 
-Each round runs all ways, one after the other, at 1, 8 and 32 concurrent requests; the medians and
-their ratios to the bare library are printed, as a table and as JSON on the last line. All use the
-same settings of the library, the same prompt and the same number of tokens, streamed. `bare` asks
-the library directly, a thread a request, and throws away what it says; `process` goes through the
-child process, the channel and the events; `craton` is `craton up` with everything on, asked over
-HTTP as any client would.
+All three are up at once and are asked in turn, a second or so each, first with 1 request at a time,
+then with 8 and with 32: a host on which others work is as slow for the one as for the others. What
+counts is the ratio within a turn; its median is printed with its quartiles, as a table and as JSON
+on the last line. All use the same settings of the library, the same prompt and the same number of
+tokens, streamed. `bare` asks the library directly, a thread a request, and throws away what it
+says; `process` goes through the child process, the channel and the events; `craton` is `craton up`
+with everything on, asked over HTTP as any client would.
 """
 
 import argparse
@@ -20,6 +21,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +40,9 @@ from craton.models.engines.embedded.client import EmbeddedEngine
 from craton.models.engines.embedded.llama import parameters
 from craton.models.engines.embedded.specification import ENVIRONMENT, Specification, command
 
-LEVELS = (1, 8, 32)
-WAYS = ("bare", "process", "craton")
+TURNS = {1: 24, 8: 8, 32: 4}
+"""By how many requests at a time: how often each way is asked, in turn."""
+WAYS = ("process", "craton")
 WEIGHTS = "smollm2-135m-instruct"
 MODEL = "huggingfacetb.smollm2-135m-instruct"
 QUESTION = "Write a long story about a lighthouse."
@@ -44,76 +50,97 @@ PROMPT = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
     f"<|im_end|>\n<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
 )
-Rates = dict[int, float]
+Ask = Callable[[int], Awaitable[float]]
+"""So many requests at a time; tokens a second of all of them."""
 
 
-def bare(specification: Specification, tokens: int) -> Rates:
-    """Tokens a second of the library alone, by concurrency."""
+def serve_bare(specification: Specification, tokens: int) -> None:
+    """The library alone: for each level that is written here, the rate is written back."""
     library: Any = xllamacpp
-    with tempfile.TemporaryDirectory() as folder:
-        settings = parameters(specification, socket=Path(folder) / "l.sock", key="bench")
-        server = library.Server(settings)
-        body = json.dumps(
-            {
-                "prompt": PROMPT,
-                "max_tokens": tokens,
-                "stream": True,
-                "temperature": 0,
-                "cache_prompt": False,
-            }
-        )
+    settings = parameters(specification, socket=specification.socket, key="bench")
+    server = library.Server(settings)
+    body = json.dumps(
+        {
+            "prompt": PROMPT,
+            "max_tokens": tokens,
+            "stream": True,
+            "temperature": 0,
+            "cache_prompt": False,
+        }
+    )
 
-        def one(counts: list[int]) -> None:
-            last: list[Any] = [None]
-            server.handle_completions(body, lambda said: last.__setitem__(0, said))
-            said = json.loads(last[0]) if isinstance(last[0], (str, bytes)) else last[0]
-            counts.append(said["usage"]["completion_tokens"])
+    def one(counts: list[int]) -> None:
+        last: list[Any] = [None]
+        server.handle_completions(body, lambda said: last.__setitem__(0, said))
+        said = json.loads(last[0]) if isinstance(last[0], (str, bytes)) else last[0]
+        counts.append(said["usage"]["completion_tokens"])
 
-        one([])
-        rates: Rates = {}
-        for level in LEVELS:
-            counts: list[int] = []
-            threads = [threading.Thread(target=one, args=(counts,)) for _ in range(level)]
-            begun = time.perf_counter()
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            rates[level] = sum(counts) / (time.perf_counter() - begun)
-        return rates
+    for line in sys.stdin:
+        counts: list[int] = []
+        threads = [threading.Thread(target=one, args=(counts,)) for _ in range(int(line))]
+        begun = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        sys.stdout.write(f"{sum(counts) / (time.perf_counter() - begun)}\n")
+        sys.stdout.flush()
+    os._exit(0)  # the library's threads have no orderly end
 
 
-async def through_craton(specification: Specification, tokens: int) -> Rates:
-    """Tokens a second through the child process and its channel, by concurrency."""
+@asynccontextmanager
+async def bare(model: Path, tokens: int) -> AsyncGenerator[Ask]:
+    """The library in a process of its own, set up as Craton's engine process is."""
+    settings = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+    own = ["env", *settings, sys.executable, __file__, "--model", str(model), "--only-bare"]
+    child = await asyncio.create_subprocess_exec(
+        *own,
+        f"--tokens={tokens}",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    told, said = child.stdin, child.stdout
+
+    async def ask(level: int) -> float:
+        told.write(b"%d\n" % level)
+        return float(await said.readline())
+
+    yield ask
+    told.close()
+    await child.wait()
+
+
+@asynccontextmanager
+async def process(specification: Specification, tokens: int) -> AsyncGenerator[Ask]:
+    """The child process and its channel."""
     child = subprocess.Popen(
         command(specification), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     engine = EmbeddedEngine(specification.socket, name="bench")
     messages = [Message(role=Role.USER, content=[Text(text=QUESTION)])]
     request = Request(model="bench", messages=messages, max_tokens=tokens, temperature=0)
+    ids = count()
 
-    async def one(name: str) -> int:
+    async def one() -> int:
         used = 0
-        async for event in engine.generate(request, request_id=name, stop=Stop()):
+        async for event in engine.generate(request, request_id=f"{next(ids)}", stop=Stop()):
             if isinstance(event, Metadata):
                 used = event.usage.output_tokens
         return used
 
-    await one("warm")
-    rates: Rates = {}
-    for level in LEVELS:
-        begun = time.perf_counter()
-        counts = await asyncio.gather(*(one(f"{level}-{n}") for n in range(level)))
-        rates[level] = sum(counts) / (time.perf_counter() - begun)
+    yield partial(rate, one)
     await engine.close()
     assert child.stdin is not None
     child.stdin.close()
     child.wait(timeout=20)
-    return rates
 
 
-async def through_gateway(data: Path, tokens: int) -> Rates:
-    """Tokens a second through a whole Craton, by concurrency."""
+@asynccontextmanager
+async def craton(data: Path, tokens: int) -> AsyncGenerator[Ask]:
+    """A whole Craton."""
     up = [sys.executable, "-c", "from craton.cli.main import run; run()", "up", "--quiet"]
     command_line = [*up, "--port", "0", "--data", str(data)]
     child = subprocess.Popen(command_line, stderr=subprocess.DEVNULL)
@@ -142,16 +169,17 @@ async def through_gateway(data: Path, tokens: int) -> Rates:
         usage = said[said.rindex(b'"completion_tokens":') :].split(b":", 1)[1]
         return int(usage.split(b",", 1)[0])
 
-    await one()
-    rates: Rates = {}
-    for level in LEVELS:
-        begun = time.perf_counter()
-        counts = await asyncio.gather(*(one() for _ in range(level)))
-        rates[level] = sum(counts) / (time.perf_counter() - begun)
+    yield partial(rate, one)
     client.close()
     child.terminate()
     child.wait(timeout=20)
-    return rates
+
+
+async def rate(one: Callable[[], Awaitable[int]], level: int) -> float:
+    """Tokens a second of so many requests at once."""
+    begun = time.perf_counter()
+    counts = await asyncio.gather(*(one() for _ in range(level)))
+    return sum(counts) / (time.perf_counter() - begun)
 
 
 async def ready(client: HttpClient, data: Path) -> Origin:
@@ -170,54 +198,61 @@ async def ready(client: HttpClient, data: Path) -> Origin:
                 return origin
 
 
+async def measure(
+    model: Path, folder: Path, chosen: argparse.Namespace
+) -> dict[int, list[dict[str, float]]]:
+    """By level: what each way came to, turn by turn."""
+    specification = Specification(name="bench", model=model, socket=folder / "e.sock")
+    async with AsyncExitStack() as stack:
+        ways: dict[str, Ask] = {
+            "bare": await stack.enter_async_context(bare(model, chosen.tokens)),
+            "process": await stack.enter_async_context(process(specification, chosen.tokens)),
+        }
+        if chosen.model is None:
+            ways["craton"] = await stack.enter_async_context(craton(folder / "data", chosen.tokens))
+        for ask in ways.values():
+            await ask(1)
+        return {
+            level: [
+                {way: await ask(level) for way, ask in ways.items()}
+                for _ in range(turns * chosen.rounds)
+            ]
+            for level, turns in TURNS.items()
+        }
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--model", type=Path, help="default: the bundled weights, fetched once")
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=1)
     options.add_argument("--tokens", type=int, default=48)
-    options.add_argument("--only-bare", action="store_true", help="one bare run, as JSON")
+    options.add_argument("--only-bare", action="store_true", help="serve the bare library")
     chosen = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        model = chosen.model or weights.fetch(weights.find(WEIGHTS), data / "weights")
-        specification = Specification(name="bench", model=model, socket=Path(folder) / "e.sock")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fetched = folder / "data" / "weights"
+        model = chosen.model or weights.fetch(weights.find(WEIGHTS), fetched)
         if chosen.only_bare:
-            sys.stdout.write(json.dumps(bare(specification, chosen.tokens)) + "\n")
-            sys.stdout.flush()
-            os._exit(0)  # the library's threads have no orderly end
-        measured: dict[str, dict[int, list[float]]] = {
-            way: {level: [] for level in LEVELS} for way in WAYS
-        }
-        settings = [f"{name}={value}" for name, value in ENVIRONMENT.items()]
-        own = ["env", *settings, sys.executable, __file__, "--model", str(model), "--only-bare"]
-        for _ in range(chosen.rounds):
-            said = subprocess.run(
-                [*own, f"--tokens={chosen.tokens}"], capture_output=True, check=True, text=True
-            ).stdout
-            for level, rate in json.loads(said.splitlines()[-1]).items():
-                measured["bare"][int(level)].append(rate)
-            for level, rate in asyncio.run(through_craton(specification, chosen.tokens)).items():
-                measured["process"][level].append(rate)
-            if chosen.model is None:
-                for level, rate in asyncio.run(through_gateway(data, chosen.tokens)).items():
-                    measured["craton"][level].append(rate)
-    report(measured)
+            specification = Specification(name="bench", model=model, socket=folder / "l.sock")
+            serve_bare(specification, chosen.tokens)
+        report(asyncio.run(measure(model, folder, chosen)))
 
 
-def report(measured: dict[str, dict[int, list[float]]]) -> None:
-    middle = {
-        way: {level: statistics.median(rates) for level, rates in levels.items() if rates}
-        for way, levels in measured.items()
-    }
-    print("concurrent   bare tok/s" + "".join(f"   {way:>8} tok/s   ratio" for way in WAYS[1:]))
-    for level in LEVELS:
-        theirs = middle["bare"][level]
-        line = f"{level:10}   {theirs:10.1f}"
-        for way in WAYS[1:]:
-            if level in middle[way]:
-                line += f"   {middle[way][level]:14.1f}   {middle[way][level] / theirs:5.3f}"
+def report(measured: dict[int, list[dict[str, float]]]) -> None:
+    print(
+        "concurrent   bare tok/s"
+        + "".join(f"   {way:>8} tok/s  ratio (quartiles)   " for way in WAYS)
+    )
+    for level, turns in measured.items():
+        middle = {way: statistics.median(turn[way] for turn in turns) for way in turns[0]}
+        line = f"{level:10}   {middle['bare']:10.1f}"
+        for way in WAYS:
+            if way in middle:
+                ratios = [turn[way] / turn["bare"] for turn in turns]
+                low, half, high = statistics.quantiles(ratios, n=4)
+                line += f"   {middle[way]:14.1f}  {half:5.3f} ({low:.3f} to {high:.3f})"
         print(line)
-    print(json.dumps({"median": middle, "all": measured}))
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":
