@@ -335,6 +335,7 @@ def test_two_runs_share_a_machine_that_is_divided_and_a_third_waits(
             until(lambda run=half: "500" in cli.log(run))
             assert cli.view(half)["part"]["cpu_milli"] == 250
         assert len(re.findall(r"0\.5 x cpu", cli.call("run", "ps")[1])) == 2
+        assert re.search(r"craton\.local .* 0 chips ", cli.call("fleet", "show")[1])
         status, _, err = cli.run("--chips", "0.25", "--no-wait", "--", "true")
         assert (status != 0, "No host has so much left" in err) == (True, True)
         waiting = cli.detached("--chips", "0.25", "--", "true")

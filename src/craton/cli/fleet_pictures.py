@@ -18,6 +18,7 @@ from craton.fleet.contract import (
     RowView,
     SiteView,
 )
+from craton.fleet.records import WHOLE_MILLI
 
 DAY_S = 86_400
 WEEK_S = 7 * DAY_S
@@ -125,6 +126,14 @@ def short_words(pool: PoolView) -> str:
     """That a pool has fewer units to promise than it is meant to have."""
     missing = unit_words(pool.units - pool.offered_units)
     return f"{pool.key} has {missing} less to promise: hosts are broken or set aside."
+
+
+def free_now(pool: PoolView) -> str:
+    """Units, or of divided hosts chips, since parts of them aren't counted in units."""
+    if pool.free_milli is None:
+        return f"{pool.free_units_now:,}"
+    chips = pool.free_milli / WHOLE_MILLI
+    return f"{chips:g} {'chip' if chips == 1 else 'chips'}"
 
 
 def marked_name(mark: MarkView) -> str:

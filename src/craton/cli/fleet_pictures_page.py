@@ -10,6 +10,7 @@ from pathlib import Path
 
 from craton.cli.fleet_pictures import (
     TOO_MANY,
+    free_now,
     kilowatts,
     marked_name,
     percent,
@@ -252,7 +253,7 @@ def _pools(pools: Sequence[PoolView]) -> Markup:
             "simulated" if pool.is_simulated else pool.driver,
             f"{pool.hosts:,}",
             f"{pool.units:,}",
-            f"{pool.free_units_now:,}",
+            free_now(pool),
             f"{pool.chips_taken:,} ({percent(pool.chips_taken, pool.chips)})",
             f"{pool.hosts_spare:,}",
             f"{pool.hosts_unusable:,}",
