@@ -24,6 +24,11 @@ class Mutant:
     test: str
 
 
+def one(name: str, file: str, old: str, new: str, test: str) -> Mutant:
+    """A sabotage of one place."""
+    return Mutant(name, (Edit(file, old, new),), test)
+
+
 INFERENCE = "src/craton/apis/inference.py"
 APP = "src/craton/apis/app.py"
 PIPELINE = "src/craton/store/pipeline.py"

@@ -1,6 +1,6 @@
 """Sabotages of what becomes of what is over: found by whoever asks, and no cost to anybody else."""
 
-from tests.mutants.catalogue import Edit, Mutant
+from tests.mutants.catalogue import one
 
 FLEET = "src/craton/fleet/"
 STATE, LIFECYCLE, CALENDAR = FLEET + "fleet.py", FLEET + "lifecycle.py", FLEET + "calendar.py"
@@ -18,11 +18,6 @@ TOKEN = OVER_TEST + (
     "test_a_client_token_makes_another_reservation_once_the_first_is_over_for_long"
 )
 MOVES = MIGRATE_TEST + "test_leases_that_are_over_move_and_the_highest_token_stays_known"
-
-
-def one(name: str, file: str, old: str, new: str, test: str) -> Mutant:
-    """A sabotage of one place."""
-    return Mutant(name, (Edit(file, old, new),), test)
 
 
 MUTANTS = (

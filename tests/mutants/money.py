@@ -1,6 +1,6 @@
 """Sabotages of amounts above 64 bits: each loses, cuts or refuses what is exact."""
 
-from tests.mutants.catalogue import Edit, Mutant
+from tests.mutants.catalogue import one
 
 BODY = "src/craton/store/body.py"
 DOCTOR = "src/craton/cli/examination.py"
@@ -16,26 +16,22 @@ ADDED = TEST + "test_a_sum_in_two_parts_is_what_python_adds"
 PARTS = TEST + "test_a_record_is_as_many_postings_as_it_takes"
 
 
-def _mutant(name: str, file: str, old: str, new: str, test: str) -> Mutant:
-    return Mutant(name, (Edit(file, old, new),), test)
-
-
 MUTANTS = (
-    _mutant(
+    one(
         "amounts are summed plainly",
         SUMS,
         "    return func.sum(upper), func.sum(lower)\n",
         "    return func.sum(upper - upper), func.sum(amounts)\n",
         TEST + "test_the_months_of_the_largest_contract_add_up_to_the_nano_unit",
     ),
-    _mutant(
+    one(
         "sums are cut to a multiple of 2^32",
         SUMS,
         "    return ((upper or 0) << 32) + (lower or 0)\n",
         "    return (upper or 0) + ((lower or 0) >> 32) << 32\n",
         ADDED,
     ),
-    _mutant(
+    one(
         "sums are cut to 64 bits",
         SUMS,
         "    return ((upper or 0) << 32) + (lower or 0)\n",
@@ -43,49 +39,49 @@ MUTANTS = (
         "    return max(-(2**63), min(whole, 2**63 - 1))\n",
         TEST + "test_a_budget_above_64_bits_is_kept_to_the_nano_unit",
     ),
-    _mutant(
+    one(
         "a transaction balances whose lower bits do",
         SUMS,
         "    return or_(lower % _WHOLE != 0, upper + lower // _WHOLE != 0)\n",
         "    return or_(lower % _WHOLE != 0, upper != upper)\n",
         ADDED,
     ),
-    _mutant(
+    one(
         "a record costs what its first posting says",
         TABLES,
         "POSTINGS.c.line <= CUSTOMER_LINE",
         "POSTINGS.c.line == CUSTOMER_LINE",
         PARTS,
     ),
-    _mutant(
+    one(
         "what one posting doesn't hold is left out",
         LEDGER,
         "            left -= part\n",
         "            left = 0\n",
         PARTS,
     ),
-    _mutant(
+    one(
         "parts of a record lie where others are",
         LEDGER,
         "                line, following = following, following + 1\n",
         "                line += 1\n",
         PARTS,
     ),
-    _mutant(
+    one(
         "one post that is too much refuses its whole group",
         LEDGER,
         "                replies.append(_too_much(record, rated))\n                continue\n",
         "                raise _too_much(record, rated)\n",
         PIPELINE_TEST + "test_what_is_too_much_to_post_is_refused_and_its_group_is_kept",
     ),
-    _mutant(
+    one(
         "a post that was refused is answered as done",
         PIPELINE,
         "                    if isinstance(result, CratonError)\n",
         "                    if False\n",
         PIPELINE_TEST + "test_what_is_too_much_to_post_is_refused_and_its_group_is_kept",
     ),
-    _mutant(
+    one(
         "a response whose post was refused is kept",
         RESPONSES,
         "            if isinstance(reply, CratonError):\n",
@@ -93,21 +89,21 @@ MUTANTS = (
         "tests/unit/models/test_responses_kept.py::"
         "test_what_cant_be_posted_is_not_kept_and_others_are",
     ),
-    _mutant(
+    one(
         "nothing above 64 bits can be said between processes",
         BODY,
         "    except OverflowError:\n",
         "    except MemoryError:\n",
         PIPELINE_TEST + "test_money_above_64_bits_is_said_as_it_is",
     ),
-    _mutant(
+    one(
         "what was over a hold is more than a snapshot of metrics takes",
         LEDGER,
         "float(rated.amount - held.amount)",
         "rated.amount - held.amount",
         TEST + "test_an_answer_above_64_bits_is_posted_beside_others_and_over_its_hold",
     ),
-    _mutant(
+    one(
         "doctor sums plainly",
         DOCTOR,
         '    "HAVING sum(amount & 4294967295) % 4294967296 <> 0 OR "\n'
@@ -115,7 +111,7 @@ MUTANTS = (
         '    "HAVING sum(amount) <> 0) AS unbalanced"\n',
         "tests/unit/cli/test_cli_doctor.py::test_a_ledger_above_64_bits_balances_or_does_not",
     ),
-    _mutant(
+    one(
         "what is told as a decimal is told as a float",
         STATEMENTS,
         "        found.append(Balance(ledger_account, currency, amount, count, decimal(amount)))\n",
