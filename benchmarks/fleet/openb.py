@@ -39,13 +39,12 @@ from benchmarks.fleet.world import World
 from craton.fleet.contract import ApplyFleet, LeaseView, Owner, RequestLease
 from craton.fleet.instance_types import InstanceType, InstanceTypes
 from craton.fleet.placement_divided import (
-    WHOLE_MILLI,
     DividedHosts,
     Mix,
     PartDemand,
     PartPlacement,
 )
-from craton.fleet.records import LeaseKind
+from craton.fleet.records import WHOLE_MILLI, LeaseKind, chips_in
 from craton.kernel.errors import BadRequest, Conflict
 
 COMMIT = "8f3d6417353c5083c6d56617f255fadd8dc306bc"
@@ -240,8 +239,7 @@ class Leases:
             assert not hosts.could_hold(demand), "a lease that some server could have was refused"
             return None
         (name,), (mask,) = lease.hosts, lease.masks
-        chips = tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
-        return PartPlacement(self._node[name], chips, 0.0)
+        return PartPlacement(self._node[name], tuple(chips_in(mask)), 0.0)
 
 
 def _type(name: str, chips: int, cpu_milli: int, memory_mib: int) -> InstanceType:

@@ -102,8 +102,8 @@ MUTANTS = (
     Mutant(
         "what a commitment covers is billed on demand besides",
         (
-            Edit(CHARGES, "chips * (seconds - covered_s)", "chips * seconds"),
-            Edit(CHARGES, "if covered_s == seconds or not", "if not"),
+            Edit(CHARGES, "chip_s - free_s", "chip_s"),
+            Edit(CHARGES, "if chip_s > free_s and self", "if self"),
         ),
         "tests/unit/fleet/test_commitments.py::test_use_outside_burns_the_commitment_down_too",
     ),

@@ -1,6 +1,6 @@
 """Sabotages of divided hosts: parts of chips, processors and memory."""
 
-from tests.mutants.catalogue import Edit, Mutant
+from tests.mutants.catalogue import one
 
 FLEET = "src/craton/fleet/"
 PARTS, BOOK, ROOM = FLEET + "part_book.py", FLEET + "pool_book.py", FLEET + "room.py"
@@ -11,16 +11,11 @@ PLACED = "tests/unit/fleet/test_placement_divided.py::test_"
 SHIM = "tests/unit/bootstrap/test_shim_parts.py::test_"
 
 
-def one(name: str, file: str, old: str, new: str, test: str) -> Mutant:
-    """A sabotage of one place."""
-    return Mutant(name, (Edit(file, old, new),), test)
-
-
 MUTANTS = (
     one(
         "a chip is free again when the first of its parts is given back",
         PARTS,
-        "before & ~self._open(placement.host))",
+        "before & ~self._open(host))",
         "before)",
         TEST + "a_chip_is_free_again_when_the_last_of_its_parts_is_given_back",
     ),

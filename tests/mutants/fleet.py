@@ -1,6 +1,6 @@
 """Sabotages of the fleet's promises: notice, order, credit, bills, fences, shares, maintenance."""
 
-from tests.mutants.catalogue import Edit, Mutant
+from tests.mutants.catalogue import Edit, Mutant, one
 
 FLEET = "src/craton/fleet/"
 LEASES, LIFECYCLE, LOSSES = FLEET + "leases.py", FLEET + "lifecycle.py", FLEET + "losses.py"
@@ -17,11 +17,6 @@ PROMISES_TEST, SHARES_TEST = UNIT + "test_reservations.py::", UNIT + "test_share
 AWAY_TEST, WATCH_TEST = UNIT + "test_maintenance.py::", UNIT + "test_watch.py::"
 VIEWS_TEST, REPLACED_TEST = UNIT + "test_views.py::", UNIT + "test_replacement.py::"
 BOOK_TEST = UNIT + "test_pool_book.py::"
-
-
-def one(name: str, file: str, old: str, new: str, test: str) -> Mutant:
-    """A sabotage of one place."""
-    return Mutant(name, (Edit(file, old, new),), test)
 
 
 MUTANTS = (
@@ -302,8 +297,8 @@ MUTANTS = (
     one(
         "one price that is gone stops all that is due",
         CHARGES,
-        "        if covered_s == seconds or not self.is_priced(resource, meter, at_ms):\n",
-        "        if covered_s == seconds:\n",
+        "        if chip_s > free_s and self.is_priced(resource, meter, at_ms):\n",
+        "        if chip_s > free_s:\n",
         UNIT + "test_charges.py::test_a_price_that_is_gone_stops_nothing_that_is_due",
     ),
     one(

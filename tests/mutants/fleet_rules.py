@@ -1,6 +1,6 @@
 """Sabotages of the rules: who waits, who is told, whose a token is, what maintenance does."""
 
-from tests.mutants.catalogue import Edit, Mutant
+from tests.mutants.catalogue import one
 
 FLEET = "src/craton/fleet/"
 KEPT, ROOM, MOST = FLEET + "kept_room.py", FLEET + "room.py", FLEET + "placement_most.py"
@@ -23,11 +23,6 @@ EC2 = "tests/unit/apis/ec2/test_ec2_capacity.py::test_"
 NATIVE = "tests/unit/apis/native/test_native_fleet_upkeep.py::test_"
 
 
-def one(name: str, file: str, old: str, new: str, test: str) -> Mutant:
-    """A sabotage of one place."""
-    return Mutant(name, (Edit(file, old, new),), test)
-
-
 MUTANTS = (
     one(
         "a host with a broken chip is promised as a whole one",
@@ -39,14 +34,14 @@ MUTANTS = (
     one(
         "what runs on a chip that fails goes on",
         LOSSES,
-        "if any(held >> chip & 1 for chip in chips):",
+        "if lease.masks[lease.hosts.index(hosts.first)] & mask_of(chips):",
         "if False:",
         CHIPS + "what_runs_on_a_chip_that_fails_ends_and_what_runs_beside_it_goes_on",
     ),
     one(
         "what runs beside a chip that fails ends",
         LOSSES,
-        "if any(held >> chip & 1 for chip in chips):",
+        "if lease.masks[lease.hosts.index(hosts.first)] & mask_of(chips):",
         "if True:",
         CHIPS + "what_runs_on_a_chip_that_fails_ends_and_what_runs_beside_it_goes_on",
     ),

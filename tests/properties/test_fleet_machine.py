@@ -47,6 +47,7 @@ from craton.fleet.records import (
     LeaseKind,
     LeaseState,
     ReservationState,
+    chips_in,
 )
 from craton.fleet.share_contract import SetShare, SharesQuery
 from craton.kernel.errors import CratonError
@@ -413,7 +414,7 @@ class FleetMachine(RuleBasedStateMachine):
                 whats: list[tuple[str | int, int | None]] = [
                     ("processors", part.cpu_milli),
                     ("memory", part.memory_mib),
-                    *((chip, part.chip_milli) for chip in range(kind.chips) if mask >> chip & 1),
+                    *((chip, part.chip_milli) for chip in chips_in(mask)),
                 ]
                 for what, amount in whats:
                     assert amount is not None

@@ -21,7 +21,7 @@ from craton.bootstrap.shim_contract import CONTROL, LOCK, TASK, Ending, Stop, Ta
 from craton.bootstrap.shim_locks import lock_now
 from craton.bootstrap.shim_processes import kill_marked
 from craton.fleet.contract import LeaseView
-from craton.fleet.records import WHOLE_MILLI
+from craton.fleet.records import WHOLE_MILLI, chips_in
 from craton.fleet.run_folder import RunFolder
 from craton.fleet.run_records import NOTHING_RAN, PROCESSOR, Order, Result, Started
 from craton.kernel.clock import Clock
@@ -76,7 +76,7 @@ class LocalDriver:
 
     def start(self, id: str, order: Order, lease: LeaseView) -> None:
         """Start a shim with the workload; BadRequest if its ranks can't share the chips."""
-        chips = [bit for bit in range(32) if lease.masks[0] >> bit & 1]
+        chips = list(chips_in(lease.masks[0]))
         ranks = tuple(
             {**part_environment(lease.chip, lease.part), **rank}
             for rank in _ranks(order, lease.chip, chips)

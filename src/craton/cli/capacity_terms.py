@@ -13,7 +13,7 @@ from craton.cli.connection import Connection
 from craton.cli.installation import read_installation
 from craton.cli.output import price
 from craton.fleet.contract import LeaseView
-from craton.fleet.records import WHOLE_MILLI
+from craton.fleet.records import WHOLE_MILLI, chips_in
 from craton.kernel.errors import BadRequest
 
 NAMED_MAX = 200
@@ -133,9 +133,8 @@ def hosts_line(hosts: Sequence[str]) -> str:
 
 def chips_of(mask: int) -> str:
     """The numbers of the chips of a mask, runs of them as `0-7`."""
-    numbers = [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
     runs: list[list[int]] = []
-    for number in numbers:
+    for number in chips_in(mask):
         if runs and runs[-1][1] == number - 1:
             runs[-1][1] = number
         else:

@@ -139,13 +139,8 @@ class Charges:
         covered_s = 0
         if self.coverage is not None:
             covered_s = self.coverage.cover(transaction, payer, chips, from_s, until_s)
-        at_ms = transaction.now_ms
-        if covered_s == seconds or not self.is_priced(resource, meter, at_ms):
-            rated = Rated(Nanos(0), self._currency(resource, at_ms), None, Nanos(0))
-        else:
-            rated = self.rate(resource, meter, chips * (seconds - covered_s), at_ms)
-        self.enter(transaction, payer, resource, {meter: chips * seconds}, rated)
-        return rated
+        free_s = chips * covered_s
+        return self._bill(transaction, payer, resource, meter, chips * seconds, free_s=free_s)
 
     def bill_part(
         self,
@@ -163,11 +158,24 @@ class Charges:
         """
         begun, ended = (at_s - lease.started_s for at_s in (from_s, until_s))
         seconds = lease.milli * ended // WHOLE_MILLI - lease.milli * begun // WHOLE_MILLI
+        return self._bill(transaction, lease, resource, meter, seconds)
+
+    def _bill(
+        self,
+        transaction: Transaction,
+        payer: Payer,
+        resource: str,
+        meter: Meter,
+        chip_s: int,
+        *,
+        free_s: int = 0,
+    ) -> Rated:
+        """Enter so many chip-seconds, of which some cost nothing."""
         at_ms = transaction.now_ms
         rated = Rated(Nanos(0), self._currency(resource, at_ms), None, Nanos(0))
-        if self.is_priced(resource, meter, at_ms):
-            rated = self.rate(resource, meter, seconds, at_ms)
-        self.enter(transaction, lease, resource, {meter: seconds}, rated)
+        if chip_s > free_s and self.is_priced(resource, meter, at_ms):
+            rated = self.rate(resource, meter, chip_s - free_s, at_ms)
+        self.enter(transaction, payer, resource, {meter: chip_s}, rated)
         return rated
 
     def is_refused(self, account: str, pool: str) -> bool:

@@ -281,28 +281,16 @@ class Fleet:
         self, transaction: Transaction, hosts: Hosts, state: HostState | None, note: str = ""
     ) -> None:
         """Set hosts aside, or with None take them into use again."""
-        book = self.book(hosts.pool.key)
         for host in range(hosts.first, hosts.last):
             name = hosts.pool.host_name(host)
-            known = host in book.marked
-            if state is None and known:
-                transaction.remove(HOST_MARKS, name)
-                _set(self.marks, name, None, transaction.undo)
-            elif state is not None:
-                mark = HostMark(name, state, transaction.now_ms, note)
-                _set(self.marks, name, mark, transaction.undo)
-                if known:
-                    transaction.put(HOST_MARKS, name, mark)
-                else:
-                    transaction.add(HOST_MARKS, name, mark, account="", name=name)
+            mark = None if state is None else HostMark(name, state, transaction.now_ms, note)
+            _keep(transaction, HOST_MARKS, self.marks, name, mark)
         self._mark(hosts, state, transaction.now_ms // 1000, transaction.undo)
 
     def drop_marks(self, transaction: Transaction, host: str) -> None:
         """Forget about a host that isn't in the fleet any more."""
-        if host in self.marks:
-            transaction.remove(HOST_MARKS, host)
-            _set(self.marks, host, None, transaction.undo)
-        self._keep_broken(transaction, host, None)
+        _keep(transaction, HOST_MARKS, self.marks, host, None)
+        _keep(transaction, CHIP_MARKS, self.broken, host, None)
 
     def break_chips(
         self, transaction: Transaction, hosts: Hosts, chips: Iterable[int], note: str = ""
@@ -310,18 +298,8 @@ class Fleet:
         """Say which chips of one host don't work; the others do. None: all of them work."""
         host, numbers = hosts.pool.host_name(hosts.first), tuple(sorted(chips))
         mark = ChipMark(host, numbers, transaction.now_ms, note) if numbers else None
-        self._keep_broken(transaction, host, mark)
+        _keep(transaction, CHIP_MARKS, self.broken, host, mark)
         self._break(hosts, numbers, transaction.now_ms // 1000, transaction.undo)
-
-    def _keep_broken(self, transaction: Transaction, host: str, mark: ChipMark | None) -> None:
-        if mark is None:
-            if host in self.broken:
-                transaction.remove(CHIP_MARKS, host)
-        elif host in self.broken:
-            transaction.put(CHIP_MARKS, host, mark)
-        else:
-            transaction.add(CHIP_MARKS, host, mark, account="", name=host)
-        _set(self.broken, host, mark, transaction.undo)
 
     def _break(self, hosts: Hosts, chips: tuple[int, ...], now_s: int, undo: Undo) -> None:
         self.freed = True
@@ -480,6 +458,26 @@ def _put(table: dict[_Key, _Value], key: _Key, value: _Value | None) -> None:
 
 
 _Body = TypeVar("_Body", bound=msgspec.Struct)
+
+
+def _keep(
+    transaction: Transaction,
+    kind: Kind[_Body],
+    table: dict[str, _Body],
+    host: str,
+    mark: _Body | None,
+) -> None:
+    """Keep what is said of a host, or with None nothing any more."""
+    if mark is not None:
+        if host in table:
+            transaction.put(kind, host, mark)
+        else:
+            transaction.add(kind, host, mark, account="", name=host)
+    elif host in table:
+        transaction.remove(kind, host)
+    else:
+        return
+    _set(table, host, mark, transaction.undo)
 
 
 def _read(connection: Connection, kind: Kind[_Body]) -> Iterable[_Body]:

@@ -25,6 +25,8 @@ from craton.fleet.records import (
     HostState,
     Reservation,
     ReservationState,
+    chips_in,
+    mask_of,
 )
 from craton.fleet.reservations import Promises
 from craton.fleet.room import Room
@@ -127,15 +129,13 @@ class Losses:
         """
         hosts, chips = _one_host(found, command), frozenset(command.chips)
         book = self.fleet.book(hosts.pool.key)
-        mask = int(book.pool.broken[hosts.first])
-        before = {chip for chip in range(mask.bit_length()) if mask >> chip & 1}
+        before = set(chips_in(int(book.pool.broken[hosts.first])))
         if command.state is None:
             self.fleet.break_chips(transaction, hosts, before - chips, command.note)
             return
         self.fleet.break_chips(transaction, hosts, before | chips, command.note)
         for lease in self.fleet.leases_on(hosts.pool.key, (hosts.first,)):
-            held = lease.masks[lease.hosts.index(hosts.first)]
-            if any(held >> chip & 1 for chip in chips):
+            if lease.masks[lease.hosts.index(hosts.first)] & mask_of(chips):
                 self._desk.close(transaction, lease, EndReason.CHIP_LOST)
                 told.leases_ended.append(lease.id)
         self._replace(transaction, hosts, told, EndReason.CHIP_LOST)

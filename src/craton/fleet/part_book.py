@@ -14,7 +14,7 @@ from craton.fleet.inventory import PoolPlan
 from craton.fleet.placement_divided import DividedHosts, PartDemand, PartPlacement
 from craton.fleet.pool import Masks, Pool
 from craton.fleet.pool_layout import Numbers
-from craton.fleet.records import WHOLE_MILLI, Lease, Part
+from craton.fleet.records import WHOLE_MILLI, Lease, Part, chips_in
 from craton.kernel.errors import BadRequest
 from craton.store.undo import Undo
 
@@ -105,18 +105,20 @@ class PartBook:
     def take(self, lease: Lease, undo: Undo) -> tuple[Numbers, Masks]:
         """Give a lease its part; which chips nobody held a part of before."""
         demand, placement = self._held(lease)
-        before = self._open(placement.host)
+        host = slice(placement.host, placement.host + 1)
+        before = self._open(host)
         self._hosts.take(demand, placement)
         undo.append(lambda: self._hosts.release(demand, placement))
-        return _masks(placement.host, self._open(placement.host) & ~before)
+        return _some(placement.host, self._open(host) & ~before)
 
     def release(self, lease: Lease, undo: Undo) -> tuple[Numbers, Masks]:
         """Take a lease's part back; which chips nobody holds a part of any more."""
         demand, placement = self._held(lease)
-        before = self._open(placement.host)
+        host = slice(placement.host, placement.host + 1)
+        before = self._open(host)
         self._hosts.release(demand, placement)
         undo.append(lambda: self._hosts.take(demand, placement))
-        return _masks(placement.host, before & ~self._open(placement.host))
+        return _some(placement.host, before & ~self._open(host))
 
     def restore(self, leases: Sequence[Lease]) -> tuple[Numbers, Masks]:
         """Enter leases of before; which chips they hold parts of."""
@@ -124,10 +126,7 @@ class PartBook:
             demand, placement = self._held(lease)
             self._hosts.expect(demand)
             self._hosts.take(demand, placement)
-        masks = [self._open(host) for host in range(self._pool.layout.hosts)]
-        found = [(host, mask) for host, mask in enumerate(masks) if mask]
-        hosts = np.array([host for host, _ in found], np.int32)
-        return hosts, np.array([mask for _, mask in found], np.uint32)
+        return _some(0, self._open(slice(None)))
 
     def set_works(self, host: int, chip: int, works: bool) -> None:
         """Give a chip to nobody from now on, or to anybody again."""
@@ -140,17 +139,17 @@ class PartBook:
 
     def _held(self, lease: Lease) -> tuple[PartDemand, PartPlacement]:
         part = self.resolved(lease.chips, lease.part)
-        mask = lease.masks[0]
-        chips = tuple(bit for bit in range(mask.bit_length()) if mask >> bit & 1)
+        chips = tuple(chips_in(lease.masks[0]))
         return self._demand(len(chips), part), PartPlacement(lease.hosts[0], chips, 0.0)
 
-    def _open(self, host: int) -> int:
-        """The chips of a host of which somebody holds a part, as a mask."""
-        held = self._hosts.chip_free[host] < WHOLE_MILLI
-        return sum(1 << chip for chip in np.flatnonzero(held[: self._chips]).tolist())
+    def _open(self, hosts: slice) -> Masks:
+        """By host: the chips of which somebody holds a part."""
+        held = self._hosts.chip_free[hosts] < WHOLE_MILLI
+        masks: Masks = np.dot(held, np.left_shift(1, np.arange(self._chips), dtype=np.int64))
+        return masks.astype(np.uint32)
 
 
-def _masks(host: int, mask: int) -> tuple[Numbers, Masks]:
-    """A mask of a host's chips, as the pool is told; of no chip none."""
-    found = [host] if mask else []
-    return np.array(found, np.int32), np.array([mask] if mask else [], np.uint32)
+def _some(first: int, masks: Masks) -> tuple[Numbers, Masks]:
+    """Of hosts from the first on those with any chip, and which, as the pool is told."""
+    at = masks.nonzero()[0]
+    return (first + at).astype(np.int32), masks[at]

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from craton.fleet.pool_layout import Numbers
+from craton.fleet.records import WHOLE_MILLI
 from craton.kernel.errors import BadRequest, Internal
 
-WHOLE_MILLI = 1000
 KINDS_MAX = 1024
 """Kinds of demands of which costs are remembered."""
 LEARNED_KINDS_MAX = 64

@@ -3,7 +3,7 @@
 Moments are seconds or milliseconds UTC, as the name says; money is nano-units of `currency`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -15,6 +15,19 @@ WHOLE_MILLI = 1000
 """A whole chip, in thousandths."""
 HOST_CHIPS_MAX = 32
 """What a mask of one host's chips holds."""
+
+
+def chips_in(mask: int) -> Iterator[int]:
+    """The numbers of the chips of a mask, ascending."""
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
+
+
+def mask_of(chips: Iterable[int]) -> int:
+    """The mask of some chips of a host; each of them once."""
+    return sum(1 << chip for chip in chips)
 
 
 class ReservationKind(StrEnum):

@@ -23,7 +23,7 @@ from craton.fleet.placement_most import most_hosts
 from craton.fleet.placement_parts import can_open
 from craton.fleet.placement_victims import TRIALS_MAX, Held, victims
 from craton.fleet.pool_book import PoolBook, chips_of
-from craton.fleet.records import Lease, LeaseKind, LeaseState
+from craton.fleet.records import Lease, LeaseKind, LeaseState, mask_of
 from craton.fleet.shares import Shares
 from craton.kernel.errors import BadRequest
 from craton.store.undo import Undo, take_back
@@ -105,8 +105,8 @@ class Room:
             found = parts.place(lease, can_open(book.pool))
         if found is None:
             return "No host has so much left of its chips, processors and memory together."
-        mask = sum(1 << chip for chip in found.chips)
-        hosts, masks = np.array([found.host], np.int32), np.array([mask], np.uint32)
+        hosts = np.array([found.host], np.int32)
+        masks = np.array([mask_of(found.chips)], np.uint32)
         return Placement(hosts, masks, rows=1, leaves=1, cost=(found.growth, found.left))
 
     @staticmethod

@@ -9,14 +9,15 @@ Chips are bits of a mask. A host of up to 16 chips is looked up in tables of all
 makes the answers exact; one of up to 32 gets a box if one fits, else what grows best from one chip.
 """
 
-from collections.abc import Iterator
 from functools import cache
-from itertools import product
+from itertools import islice, product
 from math import prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from craton.fleet.records import chips_in, mask_of
 
 TABLE_CHIPS_MAX = 16
 CHIPS_MAX = 32
@@ -91,7 +92,7 @@ class HostChips:
             return self._best_of_all(free, chips, self._cuts)
         found = [mask for mask in _boxes(self.sides, chips) if not mask & ~free]
         if not found:
-            found = [self._grown(free, chips, chip) for chip in _chips(free)]
+            found = [self._grown(free, chips, chip) for chip in chips_in(free)]
         mask = min(found, key=lambda mask: (self.cut(mask), self.cut(free & ~mask), mask))
         return Subset(mask, self.cut(mask))
 
@@ -110,7 +111,7 @@ class HostChips:
         mask = 1 << start
         while mask.bit_count() < chips:
             chip = max(
-                _chips(free & ~mask),
+                chips_in(free & ~mask),
                 key=lambda chip: ((self.neighbours[chip] & mask).bit_count(), -chip),
             )
             mask |= 1 << chip
@@ -123,15 +124,8 @@ def host_chips(chips: int, sides: tuple[int, ...]) -> HostChips:
     return HostChips(chips, sides)
 
 
-def _chips(mask: int) -> Iterator[int]:
-    while mask:
-        lowest = mask & -mask
-        yield lowest.bit_length() - 1
-        mask ^= lowest
-
-
 def _lowest(mask: int, chips: int) -> int:
-    return sum(1 << chip for chip, _ in zip(_chips(mask), range(chips), strict=False))
+    return mask_of(islice(chips_in(mask), chips))
 
 
 def _number(at: tuple[int, ...], sides: tuple[int, ...]) -> int:

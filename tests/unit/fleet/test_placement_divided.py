@@ -8,12 +8,12 @@ import pytest
 
 from craton.fleet.placement_divided import (
     LEARNED_MAX,
-    WHOLE_MILLI,
     DividedHosts,
     Mix,
     PartDemand,
     PartPlacement,
 )
+from craton.fleet.records import WHOLE_MILLI
 from craton.kernel.errors import BadRequest, Internal
 
 HALF = PartDemand(1000, 1024, 1, 500)
