@@ -64,15 +64,15 @@ MUTANTS = (
     one(
         "the youngest parts make way, however many",
         ROOM,
-        "            if helps(chosen):\n                return list(chosen)\n",
-        "            pass\n",
+        "        if helps(chosen):\n            return list(chosen)\n",
+        "        pass\n",
         TEST + "one_large_part_makes_way_before_several_small_ones",
     ),
     one(
         "more parts are interrupted than are in the way",
         ROOM,
-        "                told = rest\n        return told\n",
-        "                pass\n        return told\n",
+        "            told = rest\n    return told\n",
+        "            pass\n    return told\n",
         TEST + "no_part_makes_way_for_nothing_where_several_must",
     ),
     one(

@@ -97,7 +97,7 @@ MUTANTS = (
     one(
         "what could never be had is waited for",
         ROOM,
-        "if could_hold(book, each)]\n        if not could:",
+        "if could_hold(book, lease, asked)]\n        if not could:",
         "if book]\n        if not could:",
         WAIT + "nobody_waits_for_more_than_could_ever_be_had",
     ),

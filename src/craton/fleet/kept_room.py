@@ -47,7 +47,7 @@ class KeptRoom:
             and each.id != lease.id
             and book.plan.exclusive_to in (None, each.account)
             and not _makes_way(lease, each)
-            and could_hold(book, each)
+            and could_hold(book, each, asked_by(each, book))
         ]
         return self._shares.first_before(aged, lease, now_s)
 
@@ -99,11 +99,10 @@ def _makes_way(lease: Lease, other: Lease) -> bool:
     return lease.kind is LeaseKind.INTERRUPTIBLE and lease.priority < other.priority
 
 
-def could_hold(book: PoolBook, lease: Lease) -> bool:
-    """Whether a pool was built for such a gang, whoever has what of it now."""
+def could_hold(book: PoolBook, lease: Lease, asked: Demand) -> bool:
+    """Whether a pool was built for what a lease asks of it, whoever has what of it now."""
     if book.parts is not None:
-        return book.parts.could_hold(lease)
-    asked = asked_by(lease, book)
+        return book.parts.could_hold(asked.chips, lease.part)
     return asked.hosts_touched <= most_hosts(book, asked, lease.kind)
 
 

@@ -23,14 +23,7 @@ def gang_demand(command: RequestLease, chips_per_host: int) -> Demand:
         asked = demand_for(command.chips, chips_per_host)
     else:
         raise BadRequest("Say how much to hold: chips in all, or hosts.")
-    return Demand(
-        asked.hosts,
-        asked.chips_per_host,
-        asked.rest_chips,
-        hosts_per_leaf_max=command.hosts_per_leaf_max,
-        is_one_leaf=command.is_one_leaf,
-        is_one_row=command.is_one_row,
-    )
+    return _together(asked, command)
 
 
 def part_demand(command: RequestLease, chips_per_host: int) -> Demand:
@@ -73,16 +66,6 @@ def demands_of(command: RequestLease, books: Sequence[PoolBook]) -> list[tuple[P
     return found
 
 
-def asking(lease: Lease, asked: Demand) -> Lease:
-    """A lease that asks for this."""
-    return msgspec.structs.replace(
-        lease,
-        wanted_hosts=asked.hosts,
-        wanted_chips=asked.chips_per_host,
-        rest_chips=asked.rest_chips,
-    )
-
-
 def asked_by(lease: Lease, book: PoolBook) -> Demand:
     """What a lease asks of a pool."""
     asked = Demand(lease.wanted_hosts, lease.wanted_chips, lease.rest_chips)
@@ -90,11 +73,14 @@ def asked_by(lease: Lease, book: PoolBook) -> Demand:
         asked = Demand(1, lease.wanted)
     elif lease.is_by_chips:
         asked = demand_for(lease.wanted, book.plan.type.chips)
-    return Demand(
-        asked.hosts,
-        asked.chips_per_host,
-        asked.rest_chips,
-        hosts_per_leaf_max=lease.hosts_per_leaf_max,
-        is_one_leaf=lease.is_one_leaf,
-        is_one_row=lease.is_one_row,
+    return _together(asked, lease)
+
+
+def _together(asked: Demand, said: RequestLease | Lease) -> Demand:
+    """The same, as near together or far apart as was said."""
+    return msgspec.structs.replace(
+        asked,
+        hosts_per_leaf_max=said.hosts_per_leaf_max,
+        is_one_leaf=said.is_one_leaf,
+        is_one_row=said.is_one_row,
     )

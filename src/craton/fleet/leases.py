@@ -14,7 +14,7 @@ from craton.fleet.client_tokens import check_same, digest_under
 from craton.fleet.contract import EndLease, RequestLease
 from craton.fleet.fleet import Fleet, find_lease_by_token
 from craton.fleet.inside import place_inside
-from craton.fleet.lease_demand import asked_by, asking, demands_of, gang_demand
+from craton.fleet.lease_demand import asked_by, demands_of, gang_demand
 from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement_demand import Demand, Placement, Refusal
 from craton.fleet.pool_book import PoolBook
@@ -93,7 +93,7 @@ class LeaseDesk:
         for book, asked in demands:
             if best is not None and book.parts is None:
                 continue
-            found = self._room.find(book, asking(lease, asked), now_s)
+            found = self._room.find(book, lease, asked, now_s)
             if isinstance(found, str):
                 refusals.append(f"{book.plan.key}: {found}")
             elif book.parts is None:

@@ -80,9 +80,9 @@ class PartBook:
         assert part.memory_mib is not None, "it was resolved"
         return PartDemand(part.cpu_milli, part.memory_mib, chips, part.chip_milli)
 
-    def could_hold(self, lease: Lease) -> bool:
+    def could_hold(self, chips: int, part: Part | None) -> bool:
         """Whether a host has so much, whoever holds it now."""
-        return self._hosts.could_hold(self._wanted(lease))
+        return self._hosts.could_hold(self._demand(chips, self.resolved(chips, part)))
 
     def expect(self, chips: int, part: Part | None) -> None:
         """Learn what is asked for, also where no host here has so much.
@@ -93,14 +93,11 @@ class PartBook:
         cpu, memory = self._amounts(chips * part.chip_milli, part)
         self._hosts.expect(PartDemand(cpu, memory, chips, part.chip_milli))
 
-    def _wanted(self, lease: Lease) -> PartDemand:
-        return self._demand(lease.wanted, self.resolved(lease.wanted, lease.part))
-
-    def place(self, lease: Lease, fed: NDArray[np.bool_]) -> PartPlacement | None:
-        """A place for what a lease asks for, on hosts that are used or could be `fed`, by row."""
+    def place(self, chips: int, part: Part | None, fed: NDArray[np.bool_]) -> PartPlacement | None:
+        """A place for so much, on hosts that are used or could be `fed`, by row."""
         pool, layout = self._pool, self._pool.layout
         allowed = pool.usable & ((pool.taken != 0) | fed[layout.row_of_leaf[layout.leaf_of_host]])
-        return self._hosts.place(self._wanted(lease), allowed)
+        return self._hosts.place(self._demand(chips, self.resolved(chips, part)), allowed)
 
     def take(self, lease: Lease, undo: Undo) -> tuple[Numbers, Masks]:
         """Give a lease its part; which chips nobody held a part of before."""

@@ -4,7 +4,7 @@ What is told to end is as good as gone: nobody else is told while that makes the
 told is one of as few as can be.
 """
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from itertools import combinations, islice
 
@@ -14,7 +14,7 @@ import numpy as np
 from craton.fleet.binding import choose_hosts
 from craton.fleet.fleet import Fleet
 from craton.fleet.kept_room import KeptRoom, could_hold, stays_until_s
-from craton.fleet.lease_demand import asked_by, asking
+from craton.fleet.lease_demand import asked_by
 from craton.fleet.offers import NOTICE_S
 from craton.fleet.part_book import PartBook
 from craton.fleet.placement import place
@@ -23,7 +23,7 @@ from craton.fleet.placement_most import most_hosts
 from craton.fleet.placement_parts import can_open
 from craton.fleet.placement_victims import TRIALS_MAX, Held, victims
 from craton.fleet.pool_book import PoolBook, chips_of
-from craton.fleet.records import Lease, LeaseKind, LeaseState, mask_of
+from craton.fleet.records import Lease, LeaseKind, LeaseState, Part, mask_of
 from craton.fleet.shares import Shares
 from craton.kernel.errors import BadRequest
 from craton.store.undo import Undo, take_back
@@ -46,68 +46,63 @@ class Room:
 
         Of pools whose hosts are unlike it waits for those alike, unless it asked for chips in all.
         """
-        asking_each = [(book, asking(lease, asked)) for book, asked in demands]
-        could = [(book, each) for book, each in asking_each if could_hold(book, each)]
+        could = [(book, asked) for book, asked in demands if could_hold(book, lease, asked)]
         if not could:
             raise BadRequest(_never(lease, demands))
-        waiting = could[0][1]
+        wanted = could[0][1]
         pools = tuple(
             book.plan.key
-            for book, each in could
-            if lease.is_by_chips or each.wanted_chips == waiting.wanted_chips
+            for book, asked in could
+            if lease.is_by_chips or asked.chips_per_host == wanted.chips_per_host
         )
-        return msgspec.structs.replace(waiting, pool=pools[0], pools=pools)
+        return msgspec.structs.replace(
+            lease,
+            wanted_hosts=wanted.hosts,
+            wanted_chips=wanted.chips_per_host,
+            rest_chips=wanted.rest_chips,
+            pool=pools[0],
+            pools=pools,
+        )
 
-    def find(self, book: PoolBook, lease: Lease, now_s: int) -> Placement | str:
-        """A place in a pool for a lease that begins now, or why there is none.
+    def find(self, book: PoolBook, lease: Lease, asked: Demand, now_s: int) -> Placement | str:
+        """A place in a pool for what a lease that begins now asks of it, or why there is none.
 
         What is kept for who has waited long is used where that isn't delayed.
         """
         head = self._kept.head(book, lease, now_s)
         if head is None:
-            return self._find(book, lease, now_s)
+            return self._find(book, lease, asked, now_s)
         if book.parts is not None:
             return (
                 f"What is free is for whoever waits since {head.created_ms // 1000} (seconds UTC) "
                 "first."
             )
         with self._kept.hidden(book, head, now_s):
-            found = self._find(book, lease, now_s)
+            found = self._find(book, lease, asked, now_s)
         if isinstance(found, Placement):
             return found
         until_s = self._kept.until_s(book, head, now_s)
         if lease.seconds is not None and now_s + lease.seconds <= until_s:
-            return self._find(book, lease, now_s)
+            return self._find(book, lease, asked, now_s)
         return (
             f"What else is free is kept for {head.wanted} chips that are waited for since "
             f"{head.created_ms // 1000} (seconds UTC). Ask for {max(1, until_s - now_s)} s or "
             "less, or for what may be interrupted."
         )
 
-    def _find(self, book: PoolBook, lease: Lease, now_s: int) -> Placement | str:
-        if book.parts is not None:
-            return self._find_part(book, book.parts, lease, now_s)
-        asked = asked_by(lease, book)
-        until_s = None if lease.seconds is None else now_s + lease.seconds
+    def _find(self, book: PoolBook, lease: Lease, asked: Demand, now_s: int) -> Placement | str:
         with book.avoiding(now_s, stays_until_s(lease, now_s)):
+            if book.parts is not None:
+                return _part_of(book, book.parts, asked.chips, lease.part)
             found = place(book.pool, asked)
         if isinstance(found, Refusal):
             return found.message
+        until_s = None if lease.seconds is None else now_s + lease.seconds
         if lease.kind is LeaseKind.ON_DEMAND and not book.fits(found.hosts, now_s, until_s):
             return "What is free now is promised for later; ask for a shorter time."
         if self._is_kept(book, found):
             return "What is free now is promised from the next minutes on; ask again then."
         return found
-
-    @staticmethod
-    def _find_part(book: PoolBook, parts: PartBook, lease: Lease, now_s: int) -> Placement | str:
-        with book.avoiding(now_s, stays_until_s(lease, now_s)):
-            found = parts.place(lease, can_open(book.pool))
-        if found is None:
-            return "No host has so much left of its chips, processors and memory together."
-        hosts = np.array([found.host], np.int32)
-        masks = np.array([mask_of(found.chips)], np.uint32)
-        return Placement(hosts, masks, rows=1, leaves=1, cost=(found.growth, found.left))
 
     @staticmethod
     def closed(book: PoolBook, hosts: Sequence[int], now_s: int) -> set[int]:
@@ -138,72 +133,31 @@ class Room:
         """
         if self._kept.head(book, lease, now_s) is not None:
             return None
-        if book.parts is not None:
-            return self._rivals_for_part(book, lease, now_s)
         asked = asked_by(lease, book)
-        ending = [each for each in self._of(book) if each.state is LeaseState.ENDING]
-        with self._without(book, ending, now_s):
-            if isinstance(self._find(book, lease, now_s), Placement):
-                return ()
-            for held in self._tiers(book, lease):
-                chosen = victims(
-                    book.pool, asked, [_held(each) for each in held], priority=ANY_PRIORITY
-                )
-                if isinstance(chosen, Refusal):
-                    continue
-                told = [self._fleet.leases[each.lease] for each in chosen]
-                with self._without(book, told, now_s):
-                    found = self._find(book, lease, now_s)
-                if isinstance(found, Placement):
-                    return [each.id for each in told]
-        return None
-
-    def _rivals_for_part(self, book: PoolBook, lease: Lease, now_s: int) -> Sequence[str] | None:
-        """The same on divided hosts: on one of them, the fewest and those that matter least."""
-        leases = self._of(book)
-        ending = [each for each in leases if each.state is LeaseState.ENDING]
-        with self._without(book, ending, now_s):
-            if isinstance(self._find(book, lease, now_s), Placement):
-                return ()
-            for held in self._tiers(book, lease):
-                by_host: dict[int, list[Lease]] = {}
-                for each in held:
-                    by_host.setdefault(each.hosts[0], []).append(each)
-                found = [
-                    told
-                    for mine in by_host.values()
-                    if (told := self._enough_of(book, lease, mine, now_s)) is not None
-                ]
-                if found:
-                    best = min(found, key=lambda told: (len(told), [_matters(e) for e in told]))
-                    return [each.id for each in best]
-        return None
-
-    def _enough_of(
-        self, book: PoolBook, lease: Lease, held: list[Lease], now_s: int
-    ) -> list[Lease] | None:
-        """Few of one host's leases that make room; None where all of them don't.
-
-        The fewest where one or two do; of more, none that isn't needed.
-        """
 
         def helps(gone: Iterable[Lease]) -> bool:
             with self._without(book, gone, now_s):
-                return isinstance(self._find(book, lease, now_s), Placement)
+                return isinstance(self._find(book, lease, asked, now_s), Placement)
 
-        order = sorted(held, key=_matters)
-        if not helps(order):
+        ending = [each for each in self._of(book) if each.state is LeaseState.ENDING]
+        with self._without(book, ending, now_s):
+            if helps(()):
+                return ()
+            for held in self._tiers(book, lease):
+                if book.parts is not None:
+                    told = _fewest_of_one_host(held, helps)
+                else:
+                    told = self._victims(book, asked, held)
+                if told is not None and helps(told):
+                    return [each.id for each in told]
+        return None
+
+    def _victims(self, book: PoolBook, asked: Demand, held: Sequence[Lease]) -> list[Lease] | None:
+        """Who must go of those who hold chips; None where that wouldn't make the room."""
+        chosen = victims(book.pool, asked, [_held(each) for each in held], priority=ANY_PRIORITY)
+        if isinstance(chosen, Refusal):
             return None
-        small = (chosen for number in (1, 2) for chosen in combinations(order, number))
-        for chosen in islice(small, TRIALS_MAX):
-            if helps(chosen):
-                return list(chosen)
-        told = order
-        for each in reversed(order):
-            rest = [other for other in told if other is not each]
-            if helps(rest):
-                told = rest
-        return told
+        return [self._fleet.leases[each.lease] for each in chosen]
 
     def _tiers(self, book: PoolBook, lease: Lease) -> Iterable[list[Lease]]:
         """Whom a lease may take the place of: at first who must always reckon with it."""
@@ -241,11 +195,8 @@ class Room:
                 return []
             if book.plan.ultraserver is not None:
                 return self._whole_leaves(book, units, held, at_s)
-            demand = Demand(units, book.plan.type.chips)
-            chosen = victims(
-                book.pool, demand, [_held(each) for each in held], priority=ANY_PRIORITY
-            )
-        return [] if isinstance(chosen, Refusal) else [each.lease for each in chosen]
+            chosen = self._victims(book, Demand(units, book.plan.type.chips), held)
+        return [each.id for each in chosen or ()]
 
     def _whole_leaves(
         self, book: PoolBook, units: int, held: Sequence[Lease], now_s: int
@@ -261,7 +212,7 @@ class Room:
             if choose_hosts(book, units) is None:
                 return []
             left = {leaf for leaf in on if pool.leaf_free[leaf] == sizes[leaf]}
-        rank = {each.id: (each.priority, -each.started_s, each.id) for each in held}
+        rank = {each.id: _matters(each) for each in held}
 
         def cost(more: set[str]) -> tuple[int, tuple[int, int, str]]:
             return len(more), max((rank[id] for id in more), default=(0, 0, ""))
@@ -301,6 +252,47 @@ class Room:
             yield
         finally:
             take_back(undo)
+
+
+def _part_of(book: PoolBook, parts: PartBook, chips: int, part: Part | None) -> Placement | str:
+    found = parts.place(chips, part, can_open(book.pool))
+    if found is None:
+        return "No host has so much left of its chips, processors and memory together."
+    hosts = np.array([found.host], np.int32)
+    masks = np.array([mask_of(found.chips)], np.uint32)
+    return Placement(hosts, masks, rows=1, leaves=1, cost=(found.growth, found.left))
+
+
+def _fewest_of_one_host(
+    held: Iterable[Lease], helps: Callable[[Iterable[Lease]], bool]
+) -> list[Lease] | None:
+    """Who must go of one divided host so that it helps: the fewest, and who matters least."""
+    by_host: dict[int, list[Lease]] = {}
+    for each in held:
+        by_host.setdefault(each.hosts[0], []).append(each)
+    each_host = (_enough(mine, helps) for mine in by_host.values())
+    found = [told for told in each_host if told is not None]
+    return min(found, key=lambda told: (len(told), list(map(_matters, told))), default=None)
+
+
+def _enough(held: list[Lease], helps: Callable[[Iterable[Lease]], bool]) -> list[Lease] | None:
+    """Few of one host's leases that make room; None where all of them don't.
+
+    The fewest where one or two do; of more, none that isn't needed.
+    """
+    order = sorted(held, key=_matters)
+    if not helps(order):
+        return None
+    small = (chosen for number in (1, 2) for chosen in combinations(order, number))
+    for chosen in islice(small, TRIALS_MAX):
+        if helps(chosen):
+            return list(chosen)
+    told = order
+    for each in reversed(order):
+        rest = [other for other in told if other is not each]
+        if helps(rest):
+            told = rest
+    return told
 
 
 def _never(lease: Lease, demands: Sequence[tuple[PoolBook, Demand]]) -> str:
