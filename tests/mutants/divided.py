@@ -5,7 +5,7 @@ from tests.mutants.catalogue import one
 FLEET = "src/craton/fleet/"
 PARTS, BOOK, ROOM = FLEET + "part_book.py", FLEET + "pool_book.py", FLEET + "room.py"
 LEASES, CHARGES, PLACER = FLEET + "leases.py", FLEET + "charges.py", FLEET + "placement_divided.py"
-LOCKS = "src/craton/bootstrap/shim_locks.py"
+KEPT, LOCKS = FLEET + "kept_room.py", "src/craton/bootstrap/shim_locks.py"
 TEST = "tests/unit/fleet/test_divided.py::test_"
 PLACED = "tests/unit/fleet/test_placement_divided.py::test_"
 SHIM = "tests/unit/bootstrap/test_shim_parts.py::test_"
@@ -74,6 +74,13 @@ MUTANTS = (
         "            told = rest\n    return told\n",
         "            pass\n    return told\n",
         TEST + "no_part_makes_way_for_nothing_where_several_must",
+    ),
+    one(
+        "a machine that is whole again is kept for who waits for a part of it",
+        KEPT,
+        "    if lease.part is not None:\n        return False\n",
+        "",
+        TEST + "nothing_is_kept_of_a_whole_machine_for_who_waits_for_a_part_of_it",
     ),
     one(
         "a part is given of a chip that doesn't work",

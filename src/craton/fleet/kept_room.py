@@ -103,6 +103,8 @@ def could_hold(book: PoolBook, lease: Lease, asked: Demand) -> bool:
     """Whether a pool was built for what a lease asks of it, whoever has what of it now."""
     if book.parts is not None:
         return book.parts.could_hold(asked.chips, lease.part)
+    if lease.part is not None:
+        return False
     return asked.hosts_touched <= most_hosts(book, asked, lease.kind)
 
 

@@ -367,6 +367,17 @@ def test_a_machine_is_not_made_whole_while_somebody_holds_a_part_of_it() -> None
     assert lease(world, what="craton.local", hosts=1).part is None
 
 
+def test_nothing_is_kept_of_a_whole_machine_for_who_waits_for_a_part_of_it() -> None:
+    world = FleetWorld("[this_machine]\ndivided = true\n")
+    held = lease(world, what="craton.local", chips=1)
+    waiting = lease(world, BOB, what="craton.local", chip_milli=500, wait=True)
+    end(world, held)
+    world.call("apply_fleet", ApplyFleet("[this_machine]\ndivided = false\n"))
+    world.advance(901)
+    assert now(world, waiting).state == "waiting"
+    assert lease(world, what="craton.local", hosts=1).state == "active"
+
+
 def test_whole_chips_go_on_when_their_machine_is_divided() -> None:
     world = FleetWorld("[this_machine]\n")
     held = lease(world, what="craton.local", hosts=1)
