@@ -1,21 +1,11 @@
 """A small contract whose lines a test replaces, and the fleet that it is for."""
 
-FLEET = """\
-[[site]]
-name = "north"
-driver = "simulated"
-[[site.row]]
-name = "a"
-[[site.row.rack]]
-name = "t"
-type = "trn2.48xlarge"
-hosts = 9
-spares = 1
-[[site.row.rack]]
-name = "h"
-type = "p5en.48xlarge"
-hosts = 2
-"""
+from tests.fakes.fleets import north, rack
+
+FLEET = north(
+    rack("t", "trn2.48xlarge", hosts=9, spares=1),
+    rack("h", "p5en.48xlarge", hosts=2),
+)
 CONTRACT = """\
 name = "trainium"
 account = "alice"

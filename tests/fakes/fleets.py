@@ -4,6 +4,7 @@
 full disk does.
 """
 
+import json
 from collections.abc import Callable
 from datetime import date
 from functools import cache
@@ -52,6 +53,20 @@ ALICE, BOB = Owner("alice", "proj-a", "key-a"), Owner("bob", "proj-b", "key-b")
 @cache
 def instance_types() -> InstanceTypes:
     return load_instance_types(load_catalogue(), load_site())
+
+
+def rack(name: str, type: str, **more: int | str) -> str:
+    """A rack of a fleet file; `hosts=2, divided=True` are lines of it."""
+    lines = {"name": name, "type": type, **more}
+    return "[[site.row.rack]]\n" + "".join(
+        f"{key} = {json.dumps(value)}\n" for key, value in lines.items()
+    )
+
+
+def north(*racks: str) -> str:
+    """A fleet file: one simulated site of one row."""
+    head = '[[site]]\nname = "north"\ndriver = "simulated"\n[[site.row]]\nname = "a"\n'
+    return head + "".join(racks)
 
 
 class FailedCommitError(Exception):

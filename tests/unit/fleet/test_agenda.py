@@ -5,19 +5,9 @@ import msgspec
 from craton.fleet.contract import EndLease, LeaseView, RequestLease
 from craton.fleet.lifecycle import VOID_MAX
 from craton.fleet.records import LeaseKind
-from tests.fakes.fleets import ALICE, FleetWorld
+from tests.fakes.fleets import ALICE, FleetWorld, north, rack
 
-TEXT = """
-[[site]]
-name = "north"
-driver = "simulated"
-[[site.row]]
-name = "r"
-[[site.row.rack]]
-name = "t"
-type = "trn2.48xlarge"
-hosts = 4
-"""
+TEXT = north(rack("t", "trn2.48xlarge", hosts=4))
 
 
 def lease(world: FleetWorld) -> LeaseView:

@@ -31,31 +31,12 @@ from tests.fakes.fleet_sales import (
     reserve,
     spot,
 )
-from tests.fakes.fleets import ALICE, BOB, FailedCommitError, FleetWorld
+from tests.fakes.fleets import ALICE, BOB, FailedCommitError, FleetWorld, north, rack
 
 POOL = "north/p5en.48xlarge.divided"
-DIVIDED = """\
-[[site]]
-name = "north"
-driver = "simulated"
-[[site.row]]
-name = "a"
-[[site.row.rack]]
-name = "d"
-type = "p5en.48xlarge"
-hosts = 2
-divided = true
-"""
+DIVIDED = north(rack("d", P5EN, hosts=2, divided=True))
 ONE = DIVIDED.replace("hosts = 2", "hosts = 1")
-MIXED = (
-    DIVIDED
-    + """\
-[[site.row.rack]]
-name = "h"
-type = "p5en.48xlarge"
-hosts = 2
-"""
-)
+MIXED = DIVIDED + rack("h", P5EN, hosts=2)
 
 
 def part(world: FleetWorld, milli: int | None = 500, **more: Any) -> LeaseView:

@@ -23,25 +23,10 @@ from craton.fleet.reservation_contract import (
     TagReservations,
 )
 from craton.kernel.errors import BadRequest, Conflict, CratonError, NotFound, Unsupported
-from tests.fakes.fleets import ALICE, BOB, FailedCommitError, FleetWorld
+from tests.fakes.fleets import ALICE, BOB, FailedCommitError, FleetWorld, north, rack
 
 H200, TRN = "p5en.48xlarge", "trn2u.48xlarge"
-FLEET = """\
-[[site]]
-name = "north"
-driver = "simulated"
-[[site.row]]
-name = "a"
-[[site.row.rack]]
-name = "h"
-type = "p5en.48xlarge"
-hosts = 8
-[[site.row.rack]]
-name = "t"
-count = 2
-type = "trn2u.48xlarge"
-ultraserver = "u-trn2x64"
-"""
+FLEET = north(rack("h", H200, hosts=8), rack("t", TRN, count=2, ultraserver="u-trn2x64"))
 BOBS = (
     FLEET
     + """\

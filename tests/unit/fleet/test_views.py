@@ -30,7 +30,7 @@ from tests.fakes.fleet_sales import (
     now,
     reserve,
 )
-from tests.fakes.fleets import ALICE, BOB, FleetWorld, instance_types
+from tests.fakes.fleets import ALICE, BOB, FleetWorld, instance_types, north, rack
 
 
 def view(world: FleetWorld, path: str = "", *, with_racks: bool = True) -> FleetView:
@@ -90,17 +90,7 @@ def test_a_draw_that_is_estimated_says_so_and_the_operators_own_is_not() -> None
             assert each.is_draw_estimated is kinds[each.instance_type].is_draw_estimated
     estimated = [name for name, kind in kinds.items() if kind.is_draw_estimated and kind.draw_w]
     assert estimated, "the catalogue has estimates"
-    text = f"""\
-[[site]]
-name = "north"
-driver = "simulated"
-[[site.row]]
-name = "a"
-[[site.row.rack]]
-name = "h"
-type = "{estimated[0]}"
-hosts = 1
-"""
+    text = north(rack("h", estimated[0], hosts=1))
     assert pool(FleetWorld(text), f"north/{estimated[0]}").is_draw_estimated
     own = text + "draw_w = 4321\n"
     told = pool(FleetWorld(own), f"north/{estimated[0]}")

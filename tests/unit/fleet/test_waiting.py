@@ -25,7 +25,7 @@ from tests.fakes.fleet_sales import (
     now,
     spot,
 )
-from tests.fakes.fleets import ALICE, BOB, FleetWorld
+from tests.fakes.fleets import ALICE, BOB, FleetWorld, north, rack
 
 CAROL = Owner("carol", "proj-c", "key-c")
 TWO_SITES = FLEET + FLEET.replace('"north"', '"south"', 1)
@@ -51,21 +51,7 @@ count = 3
 type = "trn2u.48xlarge"
 ultraserver = "u-trn2x64"
 """
-SMALL_AND_LARGE = """\
-[[site]]
-name = "north"
-driver = "simulated"
-[[site.row]]
-name = "a"
-[[site.row.rack]]
-name = "s"
-type = "trn2.3xlarge"
-hosts = 4
-[[site.row.rack]]
-name = "l"
-type = "trn2.48xlarge"
-hosts = 2
-"""
+SMALL_AND_LARGE = north(rack("s", "trn2.3xlarge", hosts=4), rack("l", "trn2.48xlarge", hosts=2))
 
 
 def waiting(world: FleetWorld, owner: Owner = ALICE, **wanted: Any) -> LeaseView:
