@@ -8,24 +8,26 @@ counts is the ratio within a turn; its median is printed with its quartiles, as 
 on the last line. All use the same settings of the library, the same prompt and the same number of
 tokens, streamed. `bare` asks the library directly, a thread a request, and throws away what it
 says; `process` goes through the child process, the channel and the events; `craton` is `craton up`
-with everything on, asked over HTTP as any client would.
+with everything on, asked over HTTP by a client that only looks for the end: what a client does with
+the words is its own.
 """
 
 import argparse
 import asyncio
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import xllamacpp
@@ -44,6 +46,8 @@ TURNS = {1: 24, 8: 8, 32: 4}
 """By how many requests at a time: how often each way is asked, in turn."""
 WAYS = ("process", "craton")
 WEIGHTS = "smollm2-135m-instruct"
+LAST = b"0\r\n\r\n"
+"""The end of a chunked answer."""
 MODEL = "huggingfacetb.smollm2-135m-instruct"
 QUESTION = "Write a long story about a lighthouse."
 PROMPT = (
@@ -69,21 +73,14 @@ def serve_bare(specification: Specification, tokens: int) -> None:
         }
     )
 
-    def one(counts: list[int]) -> None:
+    def one() -> int:
         last: list[Any] = [None]
         server.handle_completions(body, lambda said: last.__setitem__(0, said))
         said = json.loads(last[0]) if isinstance(last[0], (str, bytes)) else last[0]
-        counts.append(said["usage"]["completion_tokens"])
+        return int(said["usage"]["completion_tokens"])
 
     for line in sys.stdin:
-        counts: list[int] = []
-        threads = [threading.Thread(target=one, args=(counts,)) for _ in range(int(line))]
-        begun = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        sys.stdout.write(f"{sum(counts) / (time.perf_counter() - begun)}\n")
+        sys.stdout.write(f"{together([one] * int(line))}\n")
         sys.stdout.flush()
     os._exit(0)  # the library's threads have no orderly end
 
@@ -146,11 +143,8 @@ async def craton(data: Path, tokens: int) -> AsyncGenerator[Ask]:
     child = subprocess.Popen(command_line, stderr=subprocess.DEVNULL)
     client = HttpClient()
     origin = await ready(client, data)
+    client.close()
     key = read_credentials(data / "credentials.json").keys["default"].api_key
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"authorization", b"Bearer " + key.encode()),
-    ]
     body = json.dumps(
         {
             "model": MODEL,
@@ -162,17 +156,59 @@ async def craton(data: Path, tokens: int) -> AsyncGenerator[Ask]:
         }
     ).encode()
 
-    async def one() -> int:
-        response = await client.request("POST", origin, "/v1/chat/completions", headers, body)
-        said = await response.read(1 << 20)
-        assert said.endswith(b"data: [DONE]\n\n"), said[-300:]
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {origin.host}\r\n"
+        f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    callers = [Caller(origin, head.encode() + body) for _ in range(max(TURNS))]
+
+    async def ask(level: int) -> float:
+        return await asyncio.to_thread(together, [caller.ask for caller in callers[:level]])
+
+    yield ask
+    child.terminate()
+    child.wait(timeout=20)
+
+
+class Caller:
+    """A client that takes next to nothing of the processors: it reads and looks for the end."""
+
+    def __init__(self, origin: Origin, request: bytes) -> None:
+        self._origin = origin
+        self._request = request
+        self._socket: socket.socket | None = None
+
+    def ask(self) -> int:
+        """Ask, read the whole stream, and say how many tokens it had."""
+        if self._socket is None:
+            self._socket = socket.create_connection((self._origin.host, self._origin.port))
+        self._socket.sendall(self._request)
+        said = bytearray()
+        while not said.endswith(LAST):
+            piece = self._socket.recv(65536)
+            assert piece, said[-300:]
+            said += piece
+        assert b"data: [DONE]" in said[-100:], said[-300:]
         usage = said[said.rindex(b'"completion_tokens":') :].split(b":", 1)[1]
         return int(usage.split(b",", 1)[0])
 
-    yield partial(rate, one)
-    client.close()
-    child.terminate()
-    child.wait(timeout=20)
+
+def together(each: Sequence[Callable[[], int]]) -> float:
+    """Tokens a second of all of them, a thread each."""
+    counts: list[int] = []
+
+    def one(ask: Callable[[], int]) -> None:
+        counts.append(ask())
+
+    threads = [Thread(target=one, args=(ask,)) for ask in each]
+    begun = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(counts) == len(each), "a request failed"
+    return sum(counts) / (time.perf_counter() - begun)
 
 
 async def rate(one: Callable[[], Awaitable[int]], level: int) -> float:

@@ -6,20 +6,19 @@ tokenize and report exact counts; it opens no network port. Closing a connection
 generation; the server hangs up once it has let go of it.
 """
 
-import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httptools
 import msgspec
 import xllamacpp
 
-from craton.kernel.errors import BadRequest, CratonError, EngineFailed, EngineTimeout, Internal
+from craton.kernel.errors import BadRequest, CratonError, EngineFailed, Internal
 from craton.models.engine import Stop
 from craton.models.engines.embedded.answer import Piece
+from craton.models.engines.embedded.llama_exchange import Exchange, ask
 from craton.models.engines.embedded.planned import Plan
 from craton.models.engines.embedded.prompt_marks import Marks, Run
 from craton.models.engines.embedded.prompt_vocabulary import END_MARKS, read_vocabulary
@@ -36,9 +35,6 @@ from craton.models.engines.embedded.tools import (
 BATCH_TOKENS = 64
 """Prompt tokens taken in one step. A step can't be interrupted and holds up every other answer, so
 it is kept near half a second on two cores; steps of 512 were measured to be hardly faster."""
-ANSWER_BYTES_MAX = 64 * 1024 * 1024
-PIECE_SECONDS_MAX = 300
-"""Longest wait for the next token: reading a full context on two busy cores takes two minutes."""
 _LIBRARY: Any = xllamacpp  # it ships no stubs
 _TEMPLATE = "/apply-template"
 _COMPLETION = "/completion"
@@ -231,7 +227,7 @@ class Llama:
         finally:
             await exchange.hang_up()
 
-    async def _pieces(self, exchange: "_Exchange", stop: Stop) -> AsyncIterator[Piece]:
+    async def _pieces(self, exchange: Exchange, stop: Stop) -> AsyncIterator[Piece]:
         received = b""
         async for data in exchange.body():
             if stop.requested:
@@ -265,19 +261,9 @@ class Llama:
             raise _refusal(path, exchange.status, answer)
         return answer
 
-    async def _open(self, method: str, path: str, body: object) -> "_Exchange":
+    async def _open(self, method: str, path: str, body: object) -> Exchange:
         encoded = b"" if body is None else self._encoder.encode(body)
-        head = (
-            f"{method} {path} HTTP/1.1\r\nHost: llama\r\nConnection: close\r\n"
-            f"Authorization: Bearer {self._key}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(encoded)}\r\n\r\n"
-        )
-        try:
-            reader, writer = await asyncio.open_unix_connection(str(self._socket))
-        except OSError as error:
-            raise EngineFailed(f"llama.cpp doesn't answer ({error}). Try again.") from error
-        writer.write(head.encode() + encoded)
-        return _Exchange(reader, writer)
+        return await ask(self._socket, self._key, method, path, encoded)
 
 
 def _refusal(path: str, status: int, body: bytes) -> CratonError:
@@ -294,70 +280,3 @@ def _refusal(path: str, status: int, body: bytes) -> CratonError:
     if status >= 500:
         return EngineFailed(f"llama.cpp failed at {path}: {message}")
     return Internal(f"llama.cpp refused what Craton had checked, at {path}: {message}")
-
-
-class _Exchange:
-    """One HTTP exchange; httptools calls back into it."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._data: list[bytes] = []
-        self._is_whole = False
-        self._is_half_closed = False
-
-    @property
-    def status(self) -> int:
-        """The HTTP status; 0 before the head came."""
-        return int(self._parser.get_status_code())
-
-    def on_body(self, data: bytes) -> None:
-        """Httptools: a piece of the body."""
-        self._data.append(data)
-
-    def on_message_complete(self) -> None:
-        """Httptools: the answer is whole."""
-        self._is_whole = True
-
-    async def body(self) -> AsyncIterator[bytes]:
-        """The body as it comes; after `half_close` it may end at any point."""
-        total = 0
-        while not self._is_whole:
-            try:
-                async with asyncio.timeout(PIECE_SECONDS_MAX):
-                    received = await self._reader.read(65536)
-            except TimeoutError as error:
-                raise EngineTimeout(
-                    f"The model gave no token for {PIECE_SECONDS_MAX} s. Try again."
-                ) from error
-            except OSError as error:
-                raise EngineFailed(f"llama.cpp hung up ({error}). Try again.") from error
-            if not received:
-                if self._is_half_closed:
-                    return
-                raise EngineFailed("llama.cpp hung up. Try again.")
-            self._parser.feed_data(received)
-            data, self._data = b"".join(self._data), []
-            total += len(data)
-            if total > ANSWER_BYTES_MAX:
-                raise EngineFailed(f"llama.cpp sent more than {ANSWER_BYTES_MAX} bytes.")
-            if data:
-                yield data
-
-    def half_close(self) -> None:
-        """Say that no more is wanted; the server lets go soon and hangs up."""
-        if not self._is_half_closed:
-            self._is_half_closed = True
-            self._writer.write_eof()
-
-    async def hang_up(self) -> None:
-        """Say that no more is wanted, and wait until the server has let go."""
-        try:
-            self.half_close()
-            while await self._reader.read(65536):
-                pass
-        except OSError:
-            pass  # the server hung up first, which is as good
-        finally:
-            self._writer.close()

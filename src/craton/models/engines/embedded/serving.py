@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar, cast
 
 import msgspec
+import uvloop
 
 from craton.kernel.channel import Channel
 from craton.kernel.clock import Clock, SystemClock
@@ -204,7 +205,7 @@ def run(
         return 2
     log = Log("engine", stream=stream, fields={"engine": specification.name})
     try:
-        return asyncio.run(serve(specification, SystemClock(), log))
+        return uvloop.run(serve(specification, SystemClock(), log))
     except CratonError as error:
         log.error(  # noqa: TRY400 - our Log has no traceback
             "engine.failed", fault=error.fault, error=error.message
