@@ -1,10 +1,8 @@
 """What a training step asks of a rank, counted by hand for small cases."""
 
-import msgspec
 import pytest
 
-from craton.silicon.architecture import Architecture, Dense, Experts, GroupedQuery, LayerGroup
-from craton.silicon.case import Recompute, Sharding, TrainingCase
+from craton.silicon.case import Recompute, Sharding
 from craton.silicon.catalogue import load_catalogue
 from craton.silicon.layout import Layout
 from craton.silicon.models import find_model
@@ -12,28 +10,9 @@ from craton.silicon.precision import Precision
 from craton.silicon.training_demand import demand_of, exchange_layout
 from craton.silicon.training_family import Family, family_of, release_year
 from craton.silicon.training_flops import model_flops_token, trained
+from tests.fakes.training_cases import DENSE, EXPERTS, case
 
-H100 = load_catalogue().chip("h100")
 PEAK = 989e12
-ATTENTION = GroupedQuery(heads=8, kv_heads=8, head_size=128)
-DENSE = Architecture("small", 1024, 32_000, (LayerGroup(4, ATTENTION, Dense(4096)),))
-EXPERTS = Architecture(
-    "mixed", 1024, 32_000, (LayerGroup(4, ATTENTION, Experts(count=64, active=4, width=512)),)
-)
-
-
-def case(architecture: Architecture = DENSE, **changes: object) -> TrainingCase:
-    whole = TrainingCase(
-        architecture=architecture,
-        chip=H100,
-        layout=Layout(data=8),
-        chips=8,
-        micro_batch=2,
-        global_batch=64,
-        sequence=2048,
-        framework="megatron",
-    )
-    return msgspec.structs.replace(whole, **changes)
 
 
 def test_multiplications_of_a_dense_model_are_two_a_parameter_and_token() -> None:
