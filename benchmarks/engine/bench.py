@@ -42,7 +42,7 @@ from craton.models.engines.embedded.client import EmbeddedEngine
 from craton.models.engines.embedded.llama import parameters
 from craton.models.engines.embedded.specification import ENVIRONMENT, Specification, command
 
-TURNS = {1: 24, 8: 8, 32: 4}
+TURNS = {1: 100, 8: 14, 32: 8}
 """By how many requests at a time: how often each way is asked, in turn."""
 WAYS = ("process", "craton")
 WEIGHTS = "smollm2-135m-instruct"

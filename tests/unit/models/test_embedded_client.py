@@ -23,7 +23,17 @@ from craton.kernel.errors import (
     Unsupported,
 )
 from craton.kernel.log import Log
-from craton.messages import Event, Message, Metadata, Request, Role, StopReason, Text, fold
+from craton.messages import (
+    Event,
+    Message,
+    Metadata,
+    Request,
+    Role,
+    StopReason,
+    Text,
+    TextDelta,
+    fold,
+)
 from craton.messages.tools import Tool
 from craton.models.engine import Counts, Engine, Stop
 from craton.models.engines.embedded.answer import Piece
@@ -48,6 +58,7 @@ class WordModel:
         self.begun = 0
         self.ended = 0
         self.breaks = False
+        self.fails_after: int | None = None
 
     async def tokens(self, prompt: Prompt) -> list[int]:
         if self.breaks:
@@ -71,6 +82,8 @@ class WordModel:
             if stop.requested:
                 return
             yield Piece("word ", False, number)
+            if number == self.fails_after:
+                raise EngineFailed("The library broke.")
         yield Piece("", True, max_tokens, stop_type="limit")
 
 
@@ -157,6 +170,18 @@ async def test_an_answer_crosses_the_channel_whole(bench: Bench) -> None:
     assert whole.content == [Text(text="word word word ")]
     assert whole.metadata.usage.input_tokens == 3
     assert whole.metadata.usage.output_tokens == 3
+
+
+async def test_what_was_made_before_the_model_failed_is_told_before_that(bench: Bench) -> None:
+    bench.model.fails_after = 2
+    let(bench, 2)
+    answer = bench.engine.generate(ask(), request_id="r", stop=Stop())
+    for _ in range(2):  # of the message and of its block
+        await anext(answer)
+    for _ in range(2):
+        assert await anext(answer) == TextDelta(index=0, text="word ")
+    with pytest.raises(EngineFailed, match="The library broke"):
+        await anext(answer)
 
 
 async def test_a_refusal_comes_before_any_event_with_its_own_kind(bench: Bench) -> None:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from craton.kernel.errors import EngineFailed, EngineTimeout
 from craton.models.engines.embedded.llama_exchange import ANSWER_BYTES_MAX, Exchange, ask
+from tests.fakes.loops import TimedLoop
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -97,41 +97,8 @@ async def test_where_nobody_listens_is_said(tmp_path: Path) -> None:
         await ask(tmp_path / "none", "k", "GET", "/", b"")
 
 
-class Time(asyncio.AbstractEventLoop):
-    """A loop whose time the test moves; futures are the running one's."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-        self._due: list[tuple[float, Callable[..., Any]]] = []
-
-    def time(self) -> float:
-        return self.now_s
-
-    def create_future(self) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().create_future()
-
-    def call_at(
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None
-    ) -> asyncio.TimerHandle:
-        del args, context
-        self._due.append((when, callback))
-        return asyncio.TimerHandle(when, callback, (), asyncio.get_running_loop())
-
-    def call_later(
-        self, delay: float, callback: Callable[..., Any], *args: Any, context: Any = None
-    ) -> asyncio.TimerHandle:
-        return self.call_at(self.now_s + delay, callback, *args, context=context)
-
-    def advance(self, seconds: float) -> None:
-        self.now_s += seconds
-        due = [callback for at, callback in self._due if at <= self.now_s]
-        self._due = [each for each in self._due if each[0] > self.now_s]
-        for callback in due:
-            callback()
-
-
 async def test_silence_is_waited_for_so_long_and_a_slow_answer_for_ever() -> None:
-    time = Time()
+    time = TimedLoop()
     exchange = Exchange(time, 10)
     exchange.connection_made(asyncio.Transport())
     exchange.data_received(HEAD)

@@ -5,6 +5,7 @@ be killed at any moment. When its standard input ends, its supervisor is gone an
 standard error it writes structured log lines, with ids and never any prompt text.
 """
 
+import asyncio
 import os
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from craton.models.engines.embedded.contract import (
     Ready,
     ToEngine,
 )
+from craton.models.engines.embedded.pacing import Pace
 from craton.models.engines.embedded.replica import Model, ModelFacts, Replica
 from craton.models.engines.embedded.serving import Server, ending, listening, run
 from craton.models.engines.embedded.specification import Specification, parse
@@ -66,12 +68,18 @@ class EngineServer:
             channel.send(Counted(request_id, await self._replica.count(asked.prompt)))
             return
         answer = self._replica.generate(asked.plan, request_id=request_id, stop=stop)
-        async with aclosing(answer) as bunches:
-            async for events in bunches:
-                channel.send(Events(request_id, events))
-                if isinstance(events[-1], Metadata):
-                    self._finished(request_id, events[-1], stop)
-                await channel.drain()
+        pace = Pace(
+            lambda events: channel.send(Events(request_id, events)), asyncio.get_running_loop()
+        )
+        try:
+            async with aclosing(answer) as bunches:
+                async for events in bunches:
+                    pace.add(events)
+                    if isinstance(events[-1], Metadata):
+                        self._finished(request_id, events[-1], stop)
+                    await channel.drain()
+        finally:
+            pace.flush()
 
     def _finished(self, request_id: str, metadata: Metadata, stop: Stop) -> None:
         self._log.info(
