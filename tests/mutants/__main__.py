@@ -35,6 +35,7 @@ COPIED = ("src", "tests", "pyproject.toml", "README.md")
 LIMIT_S = 180
 """For one test; all of them together get so much and `EACH_S` apiece."""
 EACH_S = 5
+PROGRESS_EVERY = 25
 FAILED = 1
 """What pytest returns when it ran and a test failed; anything else means that it didn't run."""
 
@@ -128,11 +129,16 @@ def main() -> int:
         return 1
     table = Table("sabotage", "test", "verdict", "s", title="mutants")
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        verdicts = list(pool.map(verdict, mutants))
-    for mutant, (word, took_s) in zip(mutants, verdicts, strict=True):
-        table.add_row(mutant.name, mutant.test.rpartition("::")[2], word, f"{took_s:.1f}")
+        verdicts: list[str] = []
+        for mutant, (word, took_s) in zip(mutants, pool.map(verdict, mutants), strict=True):
+            verdicts.append(word)
+            table.add_row(mutant.name, mutant.test.rpartition("::")[2], word, f"{took_s:.1f}")
+            if word != "caught" or len(verdicts) % PROGRESS_EVERY == 0:
+                console.print(
+                    f"{len(verdicts)} of {len(mutants)}: {mutant.name}: {word}", markup=False
+                )
     console.print(table)
-    caught = sum(word == "caught" for word, _ in verdicts)
+    caught = verdicts.count("caught")
     console.print(f"{caught} of {len(mutants)} caught")
     return 0 if caught == len(mutants) else 1
 
