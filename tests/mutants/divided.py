@@ -15,8 +15,8 @@ MUTANTS = (
     one(
         "a chip is free again when the first of its parts is given back",
         PARTS,
-        "before & ~self._open(host))",
-        "before)",
+        "before ^ self._open(host))",
+        "before | self._open(host))",
         TEST + "a_chip_is_free_again_when_the_last_of_its_parts_is_given_back",
     ),
     one(
@@ -99,7 +99,7 @@ MUTANTS = (
     one(
         "a part is kept although its lease couldn't be",
         PARTS,
-        "        undo.append(lambda: self._hosts.release(demand, placement))\n",
+        "        undo.append(lambda: back(demand, placement))\n",
         "",
         TEST + "a_part_that_could_not_be_kept_was_not_taken",
     ),

@@ -4,7 +4,7 @@ What the pool knows of such hosts are their chips: one is taken from the first p
 held until the last is given back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -20,6 +20,8 @@ from craton.store.undo import Undo
 
 UNCOUNTED = 1 << 40
 """So many thousandths of processors, or MiB, has a host of which nobody says how many it has."""
+
+_Move = Callable[[PartDemand, PartPlacement], None]
 
 
 class PartBook:
@@ -101,21 +103,20 @@ class PartBook:
 
     def take(self, lease: Lease, undo: Undo) -> tuple[Numbers, Masks]:
         """Give a lease its part; which chips nobody held a part of before."""
-        demand, placement = self._held(lease)
-        host = slice(placement.host, placement.host + 1)
-        before = self._open(host)
-        self._hosts.take(demand, placement)
-        undo.append(lambda: self._hosts.release(demand, placement))
-        return _some(placement.host, self._open(host) & ~before)
+        return self._move(lease, self._hosts.take, self._hosts.release, undo)
 
     def release(self, lease: Lease, undo: Undo) -> tuple[Numbers, Masks]:
         """Take a lease's part back; which chips nobody holds a part of any more."""
+        return self._move(lease, self._hosts.release, self._hosts.take, undo)
+
+    def _move(self, lease: Lease, move: _Move, back: _Move, undo: Undo) -> tuple[Numbers, Masks]:
+        """Which chips somebody holds a part of only before, or only after it."""
         demand, placement = self._held(lease)
         host = slice(placement.host, placement.host + 1)
         before = self._open(host)
-        self._hosts.release(demand, placement)
-        undo.append(lambda: self._hosts.take(demand, placement))
-        return _some(placement.host, before & ~self._open(host))
+        move(demand, placement)
+        undo.append(lambda: back(demand, placement))
+        return _some(placement.host, before ^ self._open(host))
 
     def restore(self, leases: Sequence[Lease]) -> tuple[Numbers, Masks]:
         """Enter leases of before; which chips they hold parts of."""

@@ -278,6 +278,7 @@ def test_a_part_that_could_not_be_kept_was_not_taken() -> None:
     world.failing = True
     with pytest.raises(FailedCommitError):
         part(world)
+    assert free(world) == 7500
     with pytest.raises(FailedCommitError):
         end(world, held)
     world.failing = False
