@@ -85,8 +85,13 @@ MUTANTS = (
     ),
     Mutant(
         "what a workload leaves behind is not looked for",
-        (Edit(PROCESSES, "        if mark in entries and", "        if not mark and"),),
+        (Edit(PROCESSES, "        if mark in environ", "        if not mark and environ"),),
         LEFT,
+    ),
+    Mutant(
+        "a process amid an exec is taken for none of the run's",
+        (Edit(PROCESSES, "bool(found.pids) or not found.is_sure", "bool(found.pids)"),),
+        PARTS_TEST + "test_a_process_amid_an_exec_may_be_of_the_run_and_needs_another_look",
     ),
     Mutant(
         "a workload outlives its shim",

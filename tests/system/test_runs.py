@@ -159,10 +159,11 @@ def test_one_rank_that_fails_ends_the_gang_with_its_status(cli: Cli) -> None:
 
 
 def test_what_a_command_leaves_running_is_ended_with_it(cli: Cli) -> None:
-    leaves = "import subprocess; subprocess.Popen(['sleep', '61'], start_new_session=True)"
+    length = f"61.{os.getpid()}"  # nobody else's
+    leaves = f"import subprocess; subprocess.Popen(['sleep', '{length}'], start_new_session=True)"
     status, _, _ = cli.run("--", sys.executable, "-c", leaves)
     assert status == 0
-    assert "sleep\x0061" not in "".join(
+    assert f"sleep\x00{length}" not in "".join(
         path.read_text(errors="replace")
         for path in Path("/proc").glob("[0-9]*/cmdline")
         if path.exists()

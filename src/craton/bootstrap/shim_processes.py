@@ -9,7 +9,8 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -56,25 +57,49 @@ def signal_group(leader: int, number: int) -> None:
         pass  # it is gone; macOS says the latter of zombies
 
 
-def marked(run: str, root: Path = Path("/proc")) -> Iterator[int]:
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The processes of a run, and whether there may be more that don't show it yet."""
+
+    pids: list[int]
+    is_sure: bool
+
+
+def find_marked(run: str, root: Path = Path("/proc")) -> Marked:
     """The processes of a run, except this one. None where there is no /proc."""
     mark = f"{MARK}={run}".encode()
     own = os.getpid()
+    pids: list[int] = []
+    is_sure = True
     for path in root.glob("[0-9]*"):
         try:
-            entries = (path / "environ").read_bytes().split(b"\0")
+            environ = (path / "environ").read_bytes()
+            if not environ and _is_amid_exec(path):
+                is_sure = False
         except OSError:
             continue  # gone meanwhile, or another user's
-        if mark in entries and int(path.name) != own:
-            yield int(path.name)
+        if mark in environ.split(b"\0") and int(path.name) != own:
+            pids.append(int(path.name))
+    return Marked(pids, is_sure)
 
 
-def kill_marked(run: str, root: Path = Path("/proc")) -> int:
-    """Kill every process of a run; how many there were."""
-    found = list(marked(run, root))
-    for pid in found:
+def kill_marked(run: str, root: Path = Path("/proc")) -> bool:
+    """Kill every process of a run. Whether another look is needed to know that none is left."""
+    found = find_marked(run, root)
+    for pid in found.pids:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    return len(found)
+    return bool(found.pids) or not found.is_sure
+
+
+def _is_amid_exec(path: Path) -> bool:
+    """Whether a process has a new program but no environment yet, as for a moment in execve(2).
+
+    proc(5): `env_end` is field 51 of stat, counted here behind the name, which may hold anything.
+    A kernel's thread and a process that has ended have no program, so that reading it is OSError.
+    """
+    (path / "exe").readlink()
+    fields = (path / "stat").read_bytes().rpartition(b")")[2].split()
+    return fields[48] == b"0"

@@ -11,7 +11,7 @@ from craton.bootstrap.discovery import PROCESSOR
 from craton.bootstrap.shim_ending import Step, next_step
 from craton.bootstrap.shim_locks import ChipLocks
 from craton.bootstrap.shim_output import LINE_BYTES_MAX, Output
-from craton.bootstrap.shim_processes import marked
+from craton.bootstrap.shim_processes import Marked, find_marked, kill_marked
 from craton.fleet import run_records
 from craton.fleet.records import Part
 from craton.fleet.run_log import LogWriter, read_log
@@ -150,9 +150,26 @@ async def test_one_rank_alone_is_written_as_it_comes(tmp_path: Path) -> None:
     assert read_log(tmp_path, 0, 100).text == "50%\r"
 
 
+def process(root: Path, pid: int, environ: bytes, env_end: int = 7, program: str = "/x") -> None:
+    path = root / str(pid)
+    path.mkdir()
+    (path / "environ").write_bytes(environ)
+    (path / "stat").write_text(f"{pid} (a ) S) R {'1 ' * 47}{env_end} 0\n")
+    if program:
+        (path / "exe").symlink_to(program)
+
+
 def test_processes_of_a_run_are_known_by_their_whole_mark(tmp_path: Path) -> None:
-    for pid, environ in ((10, b"A=1\0CRATON_RUN=run-a\0"), (11, b"CRATON_RUN=run-ab\0"), (12, b"")):
-        (tmp_path / str(pid)).mkdir()
-        (tmp_path / str(pid) / "environ").write_bytes(environ)
+    process(tmp_path, 10, b"A=1\0CRATON_RUN=run-a\0")
+    process(tmp_path, 11, b"CRATON_RUN=run-ab\0")
+    process(tmp_path, 12, b"")
     (tmp_path / "13").mkdir()
-    assert list(marked("run-a", tmp_path)) == [10]
+    assert find_marked("run-a", tmp_path) == Marked([10], is_sure=True)
+
+
+def test_a_process_amid_an_exec_may_be_of_the_run_and_needs_another_look(tmp_path: Path) -> None:
+    process(tmp_path, 2, b"", env_end=0, program="")  # a thread of the kernel
+    assert not kill_marked("run-a", tmp_path)
+    process(tmp_path, 10, b"", env_end=0)
+    assert kill_marked("run-a", tmp_path)
+    assert find_marked("run-a", tmp_path) == Marked([], is_sure=False)
