@@ -3,6 +3,7 @@
 from tests.mutants.catalogue import one
 
 FLEET = "src/craton/fleet/"
+DEMAND = FLEET + "lease_demand.py"
 PARTS, BOOK, ROOM = FLEET + "part_book.py", FLEET + "pool_book.py", FLEET + "room.py"
 LEASES, CHARGES, PLACER = FLEET + "leases.py", FLEET + "charges.py", FLEET + "placement_divided.py"
 KEPT, LOCKS = FLEET + "kept_room.py", "src/craton/bootstrap/shim_locks.py"
@@ -123,6 +124,13 @@ MUTANTS = (
         "        self._came[demand] += 1\n",
         "",
         PLACED + "what_usually_comes_is_learned_and_old_demands_fade",
+    ),
+    one(
+        "every pool learns what was asked of the first",
+        DEMAND,
+        "_chips_of_one(command, book.plan.type.chips)",
+        "_chips_of_one(command, books[0].plan.type.chips)",
+        TEST + "a_pool_learns_what_is_asked_of_it_and_not_of_hosts_of_another_size",
     ),
     one(
         "parts of a chip wait for each other",

@@ -28,20 +28,37 @@ def gang_demand(command: RequestLease, chips_per_host: int) -> Demand:
 
 def part_demand(command: RequestLease, chips_per_host: int) -> Demand:
     """What is asked of divided hosts: of one of them."""
+    chips = _chips_of_one(command, chips_per_host)
+    if chips > chips_per_host:
+        raise BadRequest(f"{chips} chips of one divided host; these have {chips_per_host}.")
+    return Demand(1, chips)
+
+
+def _chips_of_one(command: RequestLease, chips_per_host: int) -> int:
+    """How many chips are asked of one divided host, which may be more than it has."""
     if command.hosts not in (None, 1):
         raise BadRequest(
             f"{command.hosts} hosts were asked for, and divided hosts are leased one by one."
         )
-    chips = command.chips
-    if chips is None and command.hosts is not None:
-        chips = command.chips_per_host or chips_per_host
-    if chips is None and command.part is None:
+    if command.chips is not None:
+        return command.chips
+    if command.hosts is not None:
+        return command.chips_per_host or chips_per_host
+    if command.part is None:
         raise BadRequest("Say how much to hold: chips, or a part of one host.")
-    if chips is None:
-        chips = 0 if command.chip_milli is None else 1
-    if chips > chips_per_host:
-        raise BadRequest(f"{chips} chips of one divided host; these have {chips_per_host}.")
-    return Demand(1, chips)
+    return 0 if command.chip_milli is None else 1
+
+
+def expect(command: RequestLease, books: Sequence[PoolBook]) -> None:
+    """Let pools of divided hosts learn what is asked for, also where it is more than a host has."""
+    for book in books:
+        if book.parts is None:
+            continue
+        try:
+            chips = _chips_of_one(command, book.plan.type.chips)
+        except BadRequest:
+            continue  # it can't be asked of such hosts at all
+        book.parts.expect(chips, command.part)
 
 
 def demands_of(command: RequestLease, books: Sequence[PoolBook]) -> list[tuple[PoolBook, Demand]]:

@@ -14,7 +14,7 @@ from craton.fleet.client_tokens import check_same, digest_under
 from craton.fleet.contract import EndLease, RequestLease
 from craton.fleet.fleet import Fleet, find_lease_by_token
 from craton.fleet.inside import place_inside
-from craton.fleet.lease_demand import asked_by, demands_of, gang_demand
+from craton.fleet.lease_demand import asked_by, demands_of, expect, gang_demand
 from craton.fleet.offers import NOTICE_S
 from craton.fleet.placement_demand import Demand, Placement, Refusal
 from craton.fleet.pool_book import PoolBook
@@ -62,9 +62,7 @@ class LeaseDesk:
         books = [book for book, _ in demands]
         wanted = self._new(transaction, command, books, demands[0][1])
         self._judge(wanted, books[0], transaction)
-        for book in found:
-            if book.parts is not None:
-                book.parts.expect(demands[0][1].chips, command.part)
+        expect(command, found)
         refusals: list[str] = []
         place = self._first(wanted, demands, transaction.now_ms // 1000, refusals)
         if place is not None:

@@ -381,3 +381,16 @@ def test_this_machine_is_divided_by_the_fleet_file() -> None:
         lease(world, what="craton.local", chip_milli=500)
     world.call("apply_fleet", ApplyFleet(DIVIDED + "[this_machine]\ndivided = true\n"))
     assert {now(world, each).state for each in halves} == {"active"}
+
+
+def test_a_pool_learns_what_is_asked_of_it_and_not_of_hosts_of_another_size() -> None:
+    large = "trn2.48xlarge"
+    small = rack("s", "trn2.3xlarge", hosts=1, divided=True)
+    world = FleetWorld(north(small, rack("w", large, hosts=2, divided=True)))
+    either = RequestLease(owner=ALICE, kind=LeaseKind.ON_DEMAND, chip="trainium2", hosts=1)
+    for _ in range(9):  # of a large one, that is 16 chips
+        end(world, world.call("request_lease", either))
+    for _ in range(3):
+        end(world, lease(world, what=large, chips=15))
+    first, second = (lease(world, what=large, chips=1) for _ in range(2))
+    assert first.hosts == second.hosts
