@@ -1,5 +1,6 @@
 """Real Cratons for tests of any folder: one on the echo engine, one on the embedded model."""
 
+import gc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Conformance(config), "conformance")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> None:
+    """What is there before a module's tests is none of their garbage: to look is quick."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What a test leaves open is told of it, and not of the test during which it is collected."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,8 @@ class Craton:
             with urllib.request.urlopen(request, timeout=30, context=self.context) as response:
                 return response.status, response.read()
         except urllib.error.HTTPError as error:
-            return error.code, error.read()
+            with error:
+                return error.code, error.read()
 
     def metric(self, name: str) -> float:
         """The sum of a metric over all processes and labels."""

@@ -190,6 +190,7 @@ def test_the_counts_stand_in_the_headers(runtime: Any, name: str) -> None:
     assert headers["x-amzn-bedrock-output-token-count"] == "3"
     assert headers["x-amzn-bedrock-invocation-latency"].isdecimal()
     assert headers["content-type"] == "application/json"
+    assert answer["body"].read()
 
 
 @EVERY_TEXT
@@ -409,6 +410,7 @@ def test_an_embedding_is_billed_by_its_input_alone(echo: Craton, runtime: Any) -
     answer = runtime.invoke_model(
         modelId=ECHO, body=json.dumps({"texts": [SAID], "input_type": "clustering"})
     )
+    assert answer["body"].read()
     headers = answer["ResponseMetadata"]["HTTPHeaders"]
     assert headers["x-amzn-bedrock-input-token-count"] == "3"
     assert "x-amzn-bedrock-output-token-count" not in headers
@@ -563,6 +565,7 @@ def test_request_metadata_goes_into_the_log_beside_the_request(echo: Craton, run
         body=json.dumps(TEXT_BODIES["llama"]),
         requestMetadata=json.dumps({"team": "red"}),
     )
+    invoked["body"].close()
     converse(runtime)  # lines leave in order: by now the one before has, or will within 0.05 s
     wanted = {
         (answer["ResponseMetadata"]["RequestId"], "blue"),
@@ -623,6 +626,7 @@ def test_the_usual_tier_is_served_and_told(runtime: Any, smol: Craton) -> None:
         modelId=ECHO, body=json.dumps(TEXT_BODIES["llama"]), serviceTier="default"
     )
     assert invoked["serviceTier"] == "default"
+    assert invoked["body"].read()
     streamed = runtime.invoke_model_with_response_stream(
         modelId=ECHO, body=json.dumps(TEXT_BODIES["llama"]), serviceTier="default"
     )

@@ -112,6 +112,7 @@ def test_cohere_says_whether_a_text_may_be_cut(runtime: Any) -> None:
         runtime.invoke_model(modelId=MINILM, body=json.dumps(body))
     answer = runtime.invoke_model(modelId=MINILM, body=json.dumps(body | {"truncate": "END"}))
     assert answer["ResponseMetadata"]["HTTPHeaders"]["x-craton-texts-cut"] == "1"
+    assert answer["body"].read()
 
 
 def test_bedrock_refuses_text_from_it_by_name(runtime: Any) -> None:

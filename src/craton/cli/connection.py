@@ -115,7 +115,8 @@ class Connection:
         headers = {"authorization": f"Bearer {self._key}", "content-type": "application/json"}
         try:
             connection.request(method, target, body or None, headers)
-            yield connection.getresponse()
+            with connection.getresponse() as answer:
+                yield answer
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
             raise Unavailable(
